@@ -1,0 +1,330 @@
+//! The classes and qualifier declarations of one namespace, with inheritance resolved (DSP0004 5.1.2.8, 5.6.3).
+
+use crate::class::{Class, Flavor, Method, Property, Qualifier, QualifierDeclaration};
+use crate::name::{ClassName, Folded, Name, NameKey};
+use crate::query::Hierarchy;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// The schema of a namespace. Classes are added superclass first and never change afterwards, so what is handed out is shared.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    qualifiers: BTreeMap<Name, QualifierDeclaration>,
+    classes: HashMap<Name, Entry>,
+    /// Names in the order they were added.
+    order: Vec<Name>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    declared: Arc<Class>,
+    resolved: Arc<Class>,
+    children: Vec<Name>,
+}
+
+/// Why a class cannot be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaError {
+    /// A class of this name exists.
+    ClassExists(ClassName),
+    /// The superclass does not exist.
+    NoSuperclass {
+        /// The class to be added.
+        class: ClassName,
+        /// The superclass it names.
+        superclass: ClassName,
+    },
+    /// A feature is declared twice in one class.
+    Duplicate {
+        /// The class.
+        class: ClassName,
+        /// The property or method.
+        feature: Name,
+    },
+    /// An override changes the type of the overridden property.
+    OverrideType {
+        /// The class.
+        class: ClassName,
+        /// The property.
+        feature: Name,
+    },
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClassExists(class) => write!(f, "class {class} exists already"),
+            Self::NoSuperclass { class, superclass } => {
+                write!(f, "class {class} names the superclass {superclass}, which does not exist")
+            }
+            Self::Duplicate { class, feature } => write!(f, "{class} declares {feature} twice"),
+            Self::OverrideType { class, feature } => {
+                write!(f, "{class}.{feature} overrides a property of another type")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl Schema {
+    /// A schema with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces a qualifier declaration.
+    pub fn set_qualifier(&mut self, declaration: QualifierDeclaration) {
+        self.qualifiers.insert(declaration.name.clone(), declaration);
+    }
+
+    /// The declaration of a qualifier.
+    pub fn qualifier(&self, name: &str) -> Option<&QualifierDeclaration> {
+        self.qualifiers.get(&Folded(name) as &dyn NameKey)
+    }
+
+    /// All qualifier declarations, by name.
+    pub fn qualifiers(&self) -> impl Iterator<Item = &QualifierDeclaration> {
+        self.qualifiers.values()
+    }
+
+    /// Adds a class and resolves what it inherits.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn add_class(&mut self, class: Class) -> Result<(), SchemaError> {
+        if self.contains(class.name.as_str()) {
+            return Err(SchemaError::ClassExists(class.name));
+        }
+        let resolved = match &class.superclass {
+            None => resolve(&class, None)?,
+            Some(superclass) => {
+                let Some(parent) = self.classes.get_mut(superclass) else {
+                    return Err(SchemaError::NoSuperclass {
+                        class: class.name.clone(),
+                        superclass: superclass.clone(),
+                    });
+                };
+                let resolved = resolve(&class, Some(&parent.resolved))?;
+                parent.children.push(class.name.clone());
+                resolved
+            }
+        };
+        self.order.push(class.name.clone());
+        let entry =
+            Entry { declared: Arc::new(class.clone()), resolved: Arc::new(resolved), children: Vec::new() };
+        self.classes.insert(class.name, entry);
+        Ok(())
+    }
+
+    /// Whether the class exists.
+    pub fn contains(&self, name: &str) -> bool {
+        self.classes.contains_key(&Folded(name) as &dyn NameKey)
+    }
+
+    /// The class with everything it inherits.
+    pub fn class(&self, name: &str) -> Option<&Arc<Class>> {
+        self.classes.get(&Folded(name) as &dyn NameKey).map(|e| &e.resolved)
+    }
+
+    /// The class as it was declared.
+    pub fn declared(&self, name: &str) -> Option<&Arc<Class>> {
+        self.classes.get(&Folded(name) as &dyn NameKey).map(|e| &e.declared)
+    }
+
+    /// All class names, in the order the classes were added.
+    pub fn class_names(&self) -> &[ClassName] {
+        &self.order
+    }
+
+    /// The direct subclasses of a class, or with `None` the classes without superclass.
+    pub fn children(&self, of: Option<&str>) -> Vec<ClassName> {
+        match of {
+            Some(name) => self
+                .classes
+                .get(&Folded(name) as &dyn NameKey)
+                .map(|e| e.children.clone())
+                .unwrap_or_default(),
+            None => self
+                .order
+                .iter()
+                .filter(|n| self.classes[*n].declared.superclass.is_none())
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// The class and all its subclasses, the class first.
+    pub fn with_descendants(&self, name: &str) -> Vec<ClassName> {
+        let Some(entry) = self.classes.get(&Folded(name) as &dyn NameKey) else { return Vec::new() };
+        let mut found = vec![entry.resolved.name.clone()];
+        let mut at = 0;
+        while at < found.len() {
+            let children = self.classes[&found[at]].children.clone();
+            found.extend(children);
+            at += 1;
+        }
+        found
+    }
+
+    /// Whether `class` is `ancestor` or derived from it.
+    pub fn is_a(&self, class: &str, ancestor: &str) -> bool {
+        let mut here = self.class(class);
+        while let Some(class) = here {
+            if class.name.is(ancestor) {
+                return true;
+            }
+            here = class.superclass.as_ref().and_then(|s| self.class(s.as_str()));
+        }
+        false
+    }
+}
+
+impl Hierarchy for Schema {
+    fn is_a(&self, class: &ClassName, ancestor: &ClassName) -> bool {
+        Schema::is_a(self, class.as_str(), ancestor.as_str())
+    }
+}
+
+fn resolve(class: &Class, parent: Option<&Class>) -> Result<Class, SchemaError> {
+    let mut resolved = Class {
+        name: class.name.clone(),
+        superclass: parent.map(|p| p.name.clone()).or_else(|| class.superclass.clone()),
+        qualifiers: merge_qualifiers(&class.qualifiers, parent.map_or(&[], |p| &p.qualifiers)),
+        properties: parent.map(|p| p.properties.iter().map(inherited_property).collect()).unwrap_or_default(),
+        methods: parent.map(|p| p.methods.iter().map(inherited_method).collect()).unwrap_or_default(),
+    };
+    for (at, property) in class.properties.iter().enumerate() {
+        if class.properties[..at].iter().any(|p| p.name == property.name) {
+            return Err(SchemaError::Duplicate { class: class.name.clone(), feature: property.name.clone() });
+        }
+        let mut property = property.clone();
+        property.class_origin = Some(class.name.clone());
+        match resolved.properties.iter_mut().find(|p| p.name == property.name) {
+            Some(old) => {
+                if old.cim_type != property.cim_type || old.is_array != property.is_array {
+                    return Err(SchemaError::OverrideType {
+                        class: class.name.clone(),
+                        feature: property.name.clone(),
+                    });
+                }
+                property.qualifiers = merge_qualifiers(&property.qualifiers, &old.qualifiers);
+                property.embedded = property.embedded.or(old.embedded);
+                property.reference_class = property.reference_class.or_else(|| old.reference_class.clone());
+                property.value = property.value.or_else(|| old.value.clone());
+                *old = property;
+            }
+            None => resolved.properties.push(property),
+        }
+    }
+    for (at, method) in class.methods.iter().enumerate() {
+        if class.methods[..at].iter().any(|m| m.name == method.name) {
+            return Err(SchemaError::Duplicate { class: class.name.clone(), feature: method.name.clone() });
+        }
+        let mut method = method.clone();
+        method.class_origin = Some(class.name.clone());
+        match resolved.methods.iter_mut().find(|m| m.name == method.name) {
+            Some(old) => {
+                method.qualifiers = merge_qualifiers(&method.qualifiers, &old.qualifiers);
+                for parameter in &mut method.parameters {
+                    if let Some(before) = old.parameter(parameter.name.as_str()) {
+                        parameter.qualifiers = merge_qualifiers(&parameter.qualifiers, &before.qualifiers);
+                    }
+                }
+                *old = method;
+            }
+            None => resolved.methods.push(method),
+        }
+    }
+    Ok(resolved)
+}
+
+fn inherited_property(property: &Property) -> Property {
+    Property { propagated: true, qualifiers: merge_qualifiers(&[], &property.qualifiers), ..property.clone() }
+}
+
+fn inherited_method(method: &Method) -> Method {
+    Method { propagated: true, qualifiers: merge_qualifiers(&[], &method.qualifiers), ..method.clone() }
+}
+
+/// The qualifiers an element has: its own, and those of the overridden one that reach subclasses and are not restated.
+fn merge_qualifiers(own: &[Qualifier], inherited: &[Qualifier]) -> Vec<Qualifier> {
+    let mut merged = own.to_vec();
+    for qualifier in inherited {
+        let Flavor { to_subclass, .. } = qualifier.flavor;
+        if to_subclass && !merged.iter().any(|q| q.name == qualifier.name) {
+            merged.push(Qualifier { propagated: true, ..qualifier.clone() });
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{CimType, Value};
+
+    fn restricted(name: &str) -> Qualifier {
+        Qualifier { flavor: Flavor { to_subclass: false, ..Flavor::default() }, ..Qualifier::flag(name) }
+    }
+
+    fn schema() -> Schema {
+        let mut schema = Schema::new();
+        let mut base = Class::new("CIM_Job");
+        base.qualifiers.push(restricted("Abstract"));
+        let mut id = Property::new("InstanceID", CimType::String, None);
+        id.qualifiers.push(Qualifier::flag("Key"));
+        base.properties.push(id);
+        base.properties.push(Property::new("JobRunTimes", CimType::Uint32, Some(Value::Uint32(1))));
+        schema.add_class(base).unwrap();
+        let mut sub = Class::new("Msvm_Job");
+        sub.superclass = Some("cim_JOB".into());
+        sub.properties.push(Property::new("instanceid", CimType::String, None));
+        sub.properties.push(Property::new("JobType", CimType::Uint16, None));
+        schema.add_class(sub).unwrap();
+        schema
+    }
+
+    #[test]
+    fn inheritance_keeps_keys_and_drops_restricted_qualifiers() {
+        let schema = schema();
+        let sub = schema.class("MSVM_JOB").unwrap();
+        assert!(!sub.is_abstract());
+        assert_eq!(sub.superclass.as_ref().unwrap().as_str(), "CIM_Job");
+        assert_eq!(sub.keys().count(), 1);
+        let run = sub.property("JobRunTimes").unwrap();
+        assert!(run.propagated);
+        assert_eq!(run.value, Some(Value::Uint32(1)));
+        assert_eq!(run.class_origin, Some("CIM_Job".into()));
+        let id = sub.property("InstanceID").unwrap();
+        assert!(!id.propagated);
+        assert_eq!(id.class_origin, Some("Msvm_Job".into()));
+        assert_eq!(sub.properties.len(), 3);
+    }
+
+    #[test]
+    fn the_tree_can_be_walked() {
+        let schema = schema();
+        assert_eq!(schema.children(None), [Name::new("CIM_Job")]);
+        assert_eq!(schema.children(Some("cim_job")), [Name::new("Msvm_Job")]);
+        assert_eq!(schema.with_descendants("CIM_Job").len(), 2);
+        assert!(schema.is_a("msvm_job", "CIM_Job"));
+        assert!(!schema.is_a("CIM_Job", "Msvm_Job"));
+    }
+
+    #[test]
+    fn wrong_classes_are_refused() {
+        let mut schema = schema();
+        assert!(matches!(schema.add_class(Class::new("cim_job")), Err(SchemaError::ClassExists(_))));
+        let orphan = Class { superclass: Some("Nope".into()), ..Class::new("X") };
+        assert!(matches!(schema.add_class(orphan), Err(SchemaError::NoSuperclass { .. })));
+        let mut twice = Class::new("Y");
+        twice.properties.push(Property::new("A", CimType::String, None));
+        twice.properties.push(Property::new("a", CimType::String, None));
+        assert!(matches!(schema.add_class(twice), Err(SchemaError::Duplicate { .. })));
+        let mut other = Class { superclass: Some("CIM_Job".into()), ..Class::new("Z") };
+        other.properties.push(Property::new("InstanceID", CimType::Uint8, None));
+        assert!(matches!(schema.add_class(other), Err(SchemaError::OverrideType { .. })));
+    }
+}
