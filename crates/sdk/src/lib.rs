@@ -1,1 +1,20 @@
-//! placeholder
+//! All that the author of a provider sees.
+//!
+//! A provider says which classes it serves ([`Plugin`]), gives their instances ([`InstanceProvider`]), answers their methods
+//! ([`MethodProvider`]) and, for work that takes long, returns [`MethodOutcome::Job`] and describes the steps as a
+//! [`JobKind`](cimwright_jobs::JobKind). It never sees a protocol, a store or a socket.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod dialect;
+pub mod outcome;
+pub mod plugin;
+pub mod principal;
+
+pub use call::MethodCall;
+pub use cimwright_cim as cim;
+pub use cimwright_jobs as jobs;
+pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
+pub use outcome::{MethodOutcome, NewJob};
+pub use plugin::{Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
+pub use principal::{Principal, Role};

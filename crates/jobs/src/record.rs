@@ -1,0 +1,340 @@
+//! What is stored about a job, in four parts by who may write them.
+//!
+//! - [`JobSpec`]: what was asked for. Written once, when the job is created.
+//! - [`JobRun`]: how far it is. Written by the driver that holds the lease, and by nobody else.
+//! - [`JobSettings`]: what a client may change on the instance.
+//! - [`StateRequest`]: what a client wants to happen next.
+
+use crate::state::{JobState, RequestedState};
+use cimwright_cim::{DateTime, ErrorDetail, InstancePath, NamespaceName, Value};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+/// How long a finished job stays when nobody says otherwise (CIM_ConcreteJob.TimeBeforeRemoval).
+pub const DEFAULT_TIME_BEFORE_REMOVAL: Duration = Duration::from_secs(300);
+
+/// The priority of a job when nobody says otherwise; lower numbers go first (CIM_Job.Priority).
+pub const DEFAULT_PRIORITY: u32 = 100;
+
+/// The InstanceID of a job: a GUID, shown in capitals as Hyper-V does. Ids made later sort after ids made earlier.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub Uuid);
+
+impl JobId {
+    /// An id that was never used.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}", self.0.as_hyphenated())
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
+    /// The InstanceID.
+    pub id: JobId,
+    /// Which classes show the job, and where: the name of a group of dialects, such as `hyperv.storage`.
+    pub family: String,
+    /// Which code runs it: the name of a [`crate::step::JobKind`].
+    pub kind: String,
+    /// What that code needs to know, in its own form (JSON by custom).
+    pub payload: String,
+    /// The namespace the job was started in.
+    pub origin: NamespaceName,
+    /// Who started it.
+    pub owner: String,
+    /// CIM_Job.Name; need not be unique.
+    pub name: String,
+    /// One line for a person.
+    pub caption: String,
+    /// A sentence for a person, naming what is worked on.
+    pub description: String,
+    /// Msvm_StorageJob.JobType (Type in v1), or that of another class.
+    pub job_type: u16,
+    /// The element that created the job, without namespace: CIM_OwningJobElement.
+    pub owning_element: Option<InstancePath>,
+    /// The elements it works on: CIM_AffectedJobElement.
+    pub affected: Vec<Affected>,
+    /// When it was submitted.
+    pub submitted: SystemTime,
+}
+
+/// An element a job works on, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affected {
+    /// The element, without namespace.
+    pub element: InstancePath,
+    /// CIM_AffectedJobElement.ElementEffects: 0 Unknown, 1 Other, 2 Exclusive Use, 3 Performance Impact, 4 Element Integrity, 5 Create.
+    pub effects: Vec<u16>,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRun {
+    /// Its state.
+    pub state: JobState,
+    /// CIM_Job.JobStatus: what it is doing, for a person.
+    pub status: String,
+    /// When it first began to run.
+    pub started: Option<SystemTime>,
+    /// When the state last changed; `None` if it never did.
+    pub changed: Option<SystemTime>,
+    /// When it ended.
+    pub finished: Option<SystemTime>,
+    /// How long it ran before `running_since`.
+    pub ran: Duration,
+    /// Since when it has been running without a break; `None` while it is not.
+    pub running_since: Option<SystemTime>,
+    /// How much of the work is done.
+    pub progress: Progress,
+    /// Whether the step that runs (or would run next) can be stopped and undone.
+    pub cancellable: bool,
+    /// The steps that ended well and were not undone, in order.
+    pub steps: Vec<StepRecord>,
+    /// How often a driver has taken the job up.
+    pub attempts: u32,
+    /// Why it failed or was stopped, the most relevant first; later ones came up while undoing.
+    pub errors: Vec<ErrorDetail>,
+    /// What the job found out: output parameters and class-specific properties, by property name.
+    pub results: Vec<(String, Value)>,
+}
+
+/// How much of the work is done, as the engine tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all; 0 while unknown.
+    pub total: u64,
+    /// Hundredths of a percent, 0 to 10,000, if the engine tells a share.
+    pub share: u16,
+}
+
+/// A step that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Its name.
+    pub name: String,
+    /// What it left for later steps and for its undo, in its own form.
+    pub output: String,
+}
+
+/// What a client may change on the instance, where the class allows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSettings {
+    /// How long the job stays after its end.
+    pub time_before_removal: Duration,
+    /// Whether it leaves by itself after that time.
+    pub delete_on_completion: bool,
+    /// Lower numbers go first.
+    pub priority: u32,
+    /// Whom to tell.
+    pub notify: Option<String>,
+    /// When to run.
+    pub schedule: Schedule,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self {
+            time_before_removal: DEFAULT_TIME_BEFORE_REMOVAL,
+            delete_on_completion: true,
+            priority: DEFAULT_PRIORITY,
+            notify: None,
+            schedule: Schedule::default(),
+        }
+    }
+}
+
+/// The scheduling properties of CIM_Job. Kept and shown; no job of this server waits for them yet.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are the properties of CIM_Job")]
+pub struct Schedule {
+    pub scheduled_start_time: Option<DateTime>,
+    pub job_run_times: u32,
+    pub run_month: Option<u8>,
+    pub run_day: Option<i8>,
+    pub run_day_of_week: Option<i8>,
+    pub run_start_interval: Option<DateTime>,
+    pub local_or_utc_time: Option<u16>,
+    pub until_time: Option<DateTime>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            scheduled_start_time: None,
+            job_run_times: 1,
+            run_month: None,
+            run_day: None,
+            run_day_of_week: None,
+            run_start_interval: None,
+            local_or_utc_time: None,
+            until_time: None,
+        }
+    }
+}
+
+/// What a client wants to happen next. A later request replaces an earlier one that is still pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRequest {
+    /// What is wanted.
+    pub wanted: RequestedState,
+    /// Who wants it.
+    pub by: String,
+    /// Since when.
+    pub at: SystemTime,
+    /// Until when it should have happened (TimeoutPeriod); `None` for no limit.
+    pub deadline: Option<SystemTime>,
+}
+
+/// Everything that is stored about a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRecord {
+    /// What was asked for.
+    pub spec: Arc<JobSpec>,
+    /// How far it is.
+    pub run: JobRun,
+    /// What a client may change.
+    pub settings: JobSettings,
+    /// What a client wants next.
+    pub request: Option<StateRequest>,
+}
+
+impl JobRun {
+    /// The run of a job that was just created.
+    pub fn new() -> Self {
+        Self {
+            state: JobState::New,
+            status: "Waiting for its turn".to_owned(),
+            started: None,
+            changed: None,
+            finished: None,
+            ran: Duration::ZERO,
+            running_since: None,
+            progress: Progress::default(),
+            cancellable: true,
+            steps: Vec::new(),
+            attempts: 0,
+            errors: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+}
+
+impl Default for JobRun {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl JobRecord {
+    /// A job that was just asked for.
+    pub fn new(spec: JobSpec, settings: JobSettings) -> Self {
+        Self { spec: Arc::new(spec), run: JobRun::new(), settings, request: None }
+    }
+
+    /// The InstanceID.
+    pub fn id(&self) -> JobId {
+        self.spec.id
+    }
+
+    /// CIM_Job.PercentComplete: what the engine tells, and 100 only when the job has ended well. Clients stop waiting at 100.
+    pub fn percent_complete(&self) -> u16 {
+        match self.run.state {
+            JobState::Completed => 100,
+            _ => (self.run.progress.share / 100).min(99),
+        }
+    }
+
+    /// CIM_Job.ElapsedTime: how long the job has been running, breaks left out.
+    pub fn elapsed(&self, now: SystemTime) -> Duration {
+        let current =
+            self.run.running_since.and_then(|since| now.duration_since(since).ok()).unwrap_or_default();
+        self.run.ran + current
+    }
+
+    /// CIM_Job.Cancellable: whether Terminate or Kill would be accepted now.
+    pub fn is_cancellable(&self) -> bool {
+        match self.run.state {
+            JobState::New => true,
+            JobState::Starting
+            | JobState::Running
+            | JobState::Suspended
+            | JobState::Service
+            | JobState::QueryPending => self.run.cancellable,
+            JobState::ShuttingDown
+            | JobState::Completed
+            | JobState::Terminated
+            | JobState::Killed
+            | JobState::Exception => false,
+        }
+    }
+
+    /// OperationalStatus (Hyper-V's order, OK first): the deciding value of GetError. A failed or stopped job is never OK.
+    pub fn operational_status(&self) -> &'static [u16] {
+        match self.run.state {
+            JobState::New
+            | JobState::Starting
+            | JobState::Running
+            | JobState::Suspended
+            | JobState::ShuttingDown
+            | JobState::QueryPending => &[2],
+            JobState::Completed => &[2, 17],
+            JobState::Exception => &[6, 17],
+            JobState::Terminated | JobState::Killed => &[10, 17],
+            JobState::Service => &[11],
+        }
+    }
+
+    /// What GetError, GetErrorEx and GetErrors report: nothing while the job is OK, else everything that is known, each reason
+    /// followed by the reasons behind it.
+    pub fn reported_errors(&self) -> Vec<&ErrorDetail> {
+        match self.run.state {
+            JobState::Exception | JobState::Terminated | JobState::Killed => {
+                self.run.errors.iter().flat_map(ErrorDetail::chain).collect()
+            }
+            JobState::New
+            | JobState::Starting
+            | JobState::Running
+            | JobState::Suspended
+            | JobState::ShuttingDown
+            | JobState::Completed
+            | JobState::Service
+            | JobState::QueryPending => Vec::new(),
+        }
+    }
+
+    /// When the job leaves the namespace by itself; `None` while it has not ended or is to stay until it is deleted.
+    pub fn removal_time(&self) -> Option<SystemTime> {
+        let finished = self.run.finished?;
+        self.settings.delete_on_completion.then(|| finished + self.settings.time_before_removal)
+    }
+
+    /// A result by name.
+    pub fn result(&self, name: &str) -> Option<&Value> {
+        self.run.results.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    }
+}

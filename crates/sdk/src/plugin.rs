@@ -1,0 +1,84 @@
+//! How a provider presents itself to the server.
+
+use crate::call::MethodCall;
+use crate::dialect::JobDialect;
+use crate::outcome::MethodOutcome;
+use crate::principal::Principal;
+use async_trait::async_trait;
+use cimwright_cim::{Catalogue, CimError, ClassName, Instance, InstancePath, NamespaceName, Schema};
+use cimwright_jobs::JobKind;
+use std::sync::Arc;
+
+/// A provider: what it serves and with what.
+#[derive(Clone, Default)]
+pub struct Plugin {
+    /// A short name for logs.
+    pub name: &'static str,
+    /// The classes whose instances and methods it serves, and where. Subclasses are not included.
+    pub classes: Vec<ServedClass>,
+    /// The job classes it brings.
+    pub dialects: Vec<JobDialect>,
+    /// The kinds of jobs it runs.
+    pub kinds: Vec<Arc<dyn JobKind>>,
+    /// The reasons it can give.
+    pub catalogues: Vec<&'static Catalogue>,
+}
+
+/// A class in a namespace and who serves it.
+#[derive(Clone)]
+pub struct ServedClass {
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// The class.
+    pub class: ClassName,
+    /// Its instances, if it has any.
+    pub instances: Option<Arc<dyn InstanceProvider>>,
+    /// Its methods, if it has any.
+    pub methods: Option<Arc<dyn MethodProvider>>,
+}
+
+/// What a provider is told about the request it serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The namespace that is asked.
+    pub namespace: &'a NamespaceName,
+    /// Its classes.
+    pub schema: &'a Schema,
+}
+
+/// Gives the instances of a class.
+#[async_trait]
+pub trait InstanceProvider: Send + Sync + 'static {
+    /// All instances of the class. Paths are made from the key properties; property lists are applied by the server.
+    ///
+    /// # Errors
+    /// When they cannot be found out.
+    async fn enumerate(&self, context: Context<'_>, class: &ClassName) -> Result<Vec<Instance>, CimError>;
+
+    /// The instance with these keys; `None` if there is none. The default looks through [`InstanceProvider::enumerate`].
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    async fn get(&self, context: Context<'_>, path: &InstancePath) -> Result<Option<Instance>, CimError> {
+        let Some(class) = context.schema.class(path.class.as_str()) else { return Ok(None) };
+        let all = self.enumerate(context, &path.class).await?;
+        Ok(all.into_iter().find(|i| {
+            let mut own = i.path_by_keys(class, None);
+            own.class = path.class.clone();
+            own == *path
+        }))
+    }
+}
+
+/// Answers the methods of a class.
+#[async_trait]
+pub trait MethodProvider: Send + Sync + 'static {
+    /// Answers a call. The instance exists, the method is declared, the parameters fit their declarations and the caller may
+    /// start operations.
+    ///
+    /// # Errors
+    /// A [`CimError`] for what is wrong with the call as such; a failure of the operation is a return value or a job.
+    async fn invoke(&self, context: Context<'_>, call: MethodCall) -> Result<MethodOutcome, CimError>;
+}
