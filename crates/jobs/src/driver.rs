@@ -12,7 +12,7 @@ use crate::record::{JobRecord, JobRun, StateRequest, StepRecord};
 use crate::recovery::{EndAs, Plan, plan};
 use crate::service::Shared;
 use crate::state::{JobState, RequestedState};
-use crate::step::{Step, StepContext, StepError};
+use crate::step::{OnRestart, Step, StepContext, StepError};
 use crate::store::StoreError;
 use cimwright_cim::ErrorDetail;
 use futures_util::FutureExt;
@@ -132,7 +132,9 @@ impl Driver {
             Plan::Continue => {
                 // The clean-up comes first: what the interrupted step left must not meet what it does again.
                 let mut trouble = Vec::new();
-                self.undo_current(&mut trouble).await;
+                if self.current_step().is_some_and(|s| s.on_restart() != OnRestart::Repeat) {
+                    self.undo_current(&mut trouble).await;
+                }
                 if let Some(reason) = trouble.into_iter().next() {
                     return self.end(Ending::Failed(Box::new(reason))).await;
                 }
@@ -478,8 +480,12 @@ impl Driver {
         self.write().await
     }
 
+    fn current_step(&self) -> Option<&Arc<dyn Step>> {
+        self.steps.get(self.record.run.steps.len())
+    }
+
     async fn undo_current(&mut self, trouble: &mut Vec<ErrorDetail>) {
-        if let Some(step) = self.steps.get(self.record.run.steps.len()).cloned() {
+        if let Some(step) = self.current_step().cloned() {
             self.undo(&step, None, trouble).await;
         }
     }

@@ -103,8 +103,9 @@ impl Live {
     /// Waits until the wish is no longer `known`.
     pub async fn wish_other_than(&self, known: Wish) -> Wish {
         let mut wishes = self.wish.subscribe();
-        match wishes.wait_for(|w| *w != known).await {
-            Ok(wish) => *wish,
+        let wish = wishes.wait_for(|w| *w != known).await.map(|w| *w);
+        match wish {
+            Ok(wish) => wish,
             // Cannot happen: the sender lives in self.
             Err(_) => std::future::pending().await,
         }

@@ -63,7 +63,7 @@ pub fn plan(record: &JobRecord, steps: &[Arc<dyn Step>]) -> Plan {
                 OnRestart::Fail if record.run.state != JobState::Starting => {
                     Plan::Fail(Box::new(errors::server_stopped(&record.spec, step.name())))
                 }
-                OnRestart::Redo | OnRestart::Fail => Plan::Continue,
+                OnRestart::Redo | OnRestart::Repeat | OnRestart::Fail => Plan::Continue,
             }
         }
         // A store never hands out an ended job; nothing is to be done with one.

@@ -63,6 +63,8 @@ pub trait Step: Send + Sync + 'static {
 pub enum OnRestart {
     /// Undo it and run it again.
     Redo,
+    /// Run it again without undoing it: it finds out by itself how far it came.
+    Repeat,
     /// Undo it and all before it; the job fails and says that the server stopped while it ran.
     Fail,
 }

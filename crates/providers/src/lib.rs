@@ -1,1 +1,8 @@
-//! placeholder
+//! The built-in work of the server, written only against the provider's kit: disk images, the Hyper-V faces of jobs, and a
+//! demonstration job.
+#![forbid(unsafe_code)]
+
+pub mod demo;
+pub mod disk;
+pub mod hyper_v;
+pub mod services;

@@ -1,0 +1,155 @@
+//! Making a disk larger or smaller.
+//!
+//! VHD and VHDX cannot be resized where they are: a copy of the new size takes their place. Raw and qcow2 images are resized in
+//! place. A disk becomes smaller only when what would be cut off is unused.
+
+use super::Order;
+use super::steps::{Allocate, Copy, Publish, Verify, verified};
+use super::toolbox::{Toolbox, Tools, engine_error, failed};
+use crate::disk::engine::EngineFile;
+use crate::disk::errors::{self, Names};
+use crate::disk::image::ImageFormat;
+use crate::disk::layout::{StoredFormat, StoredLayout};
+use async_trait::async_trait;
+use cimwright_sdk::cim::{ErrorDetail, Value};
+use cimwright_sdk::jobs::{Step, StepContext, StepError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What is to have which size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResizeOrder {
+    /// The image, as the client wrote it.
+    pub path: String,
+    /// Its layout, which is kept.
+    pub layout: StoredLayout,
+    /// The new size of the disk, in bytes.
+    pub size: u64,
+}
+
+impl Order for ResizeOrder {
+    const KIND: &'static str = "disk.resize";
+
+    fn subject(&self) -> &str {
+        &self.path
+    }
+
+    fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
+        let tools = Arc::clone(toolbox);
+        let format: ImageFormat = self.layout.format.into();
+        let mut steps: Vec<Arc<dyn Step>> = vec![
+            Arc::new(Verify { tools: tools.clone(), path: self.path.clone(), format }),
+            Arc::new(RoomCheck { tools: tools.clone(), path: self.path.clone(), format, size: self.size }),
+        ];
+        if matches!(self.layout.format, StoredFormat::Raw | StoredFormat::Qcow2) {
+            steps.push(Arc::new(InPlace { tools, path: self.path, format, size: self.size }));
+            return steps;
+        }
+        steps.push(Arc::new(Copy {
+            tools: tools.clone(),
+            source: self.path.clone(),
+            source_format: format,
+            target: self.path.clone(),
+            layout: self.layout.into(),
+            size: Some(self.size),
+        }));
+        if self.layout.fixed {
+            steps.push(Arc::new(Allocate { tools: tools.clone(), target: self.path.clone() }));
+        }
+        steps.push(Arc::new(Publish { tools, target: self.path, replace: true }));
+        steps
+    }
+}
+
+/// Proves that a disk that is to become smaller has no data in the part that is cut off.
+struct RoomCheck {
+    tools: Tools,
+    path: String,
+    format: ImageFormat,
+    size: u64,
+}
+
+#[async_trait]
+impl Step for RoomCheck {
+    fn name(&self) -> &'static str {
+        "room"
+    }
+
+    fn title(&self) -> String {
+        format!("Looking for data at the end of {}", self.path)
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names::one(&self.path);
+        let fail = |reason| failed(context, &names, reason);
+        let old = verified(context).map_or(0, |v| v.virtual_size);
+        if self.size >= old {
+            return Ok(String::new());
+        }
+        let source = self.tools.look_at(&self.path, self.format).await.map_err(fail)?;
+        let used = self
+            .tools
+            .engine
+            .data_end(&source.file, self.format, &source.backing, self.size)
+            .await
+            .map_err(|e| fail(engine_error(&e, &names)))?;
+        match used {
+            Some(end) if end > self.size => {
+                Err(fail(errors::shrink_in_use(&self.path, &self.size.to_string(), &end.to_string())))
+            }
+            _ => Ok(String::new()),
+        }
+    }
+
+    async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        Ok(())
+    }
+}
+
+/// Resizes a raw or qcow2 image where it is; undone by the old size.
+struct InPlace {
+    tools: Tools,
+    path: String,
+    format: ImageFormat,
+    size: u64,
+}
+
+impl InPlace {
+    async fn resize(&self, size: u64) -> Result<(), ErrorDetail> {
+        let place = self.tools.resolve(&self.path)?;
+        let file = EngineFile::in_place(&place).map_err(|e| errors::file_failed(&e))?;
+        let names = Names::one(&self.path);
+        self.tools.engine.resize(&file, self.format, size, true).await.map_err(|e| engine_error(&e, &names))
+    }
+}
+
+#[async_trait]
+impl Step for InPlace {
+    fn name(&self) -> &'static str {
+        "resize"
+    }
+
+    fn title(&self) -> String {
+        format!("Resizing {}", self.path)
+    }
+
+    fn cancellable(&self) -> bool {
+        false
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names::one(&self.path);
+        self.resize(self.size).await.map_err(|reason| failed(context, &names, reason))?;
+        context.set_result("JobCompletionStatusCode", Value::Uint32(0));
+        Ok(String::new())
+    }
+
+    async fn undo(&self, context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        let Some(old) = verified(context) else { return Ok(()) };
+        let source = self.tools.look_at(&self.path, self.format).await?;
+        if source.info.virtual_size_bytes == old.virtual_size {
+            return Ok(());
+        }
+        self.resize(old.virtual_size).await
+    }
+}

@@ -1,0 +1,296 @@
+//! The steps that disk jobs are made of. All writing goes to an unfinished file beside the final place; only the last step gives
+//! it its name.
+
+use super::toolbox::{Identity, Share, Tools, attend, blocking, engine_error, failed};
+use crate::disk::engine::{ConvertRequest, CreateRequest, EngineFile, ImageLayout, Repair};
+use crate::disk::errors::{self, Names};
+use crate::disk::image::ImageFormat;
+use crate::disk::roots::Publish as Mode;
+use async_trait::async_trait;
+use cimwright_sdk::cim::{ErrorDetail, Value};
+use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
+use serde::{Deserialize, Serialize};
+
+/// Name of the step [`Verify`].
+pub const VERIFY: &str = "verify";
+/// Name of the step that writes the unfinished file.
+pub const WRITE: &str = "write";
+
+/// What [`Verify`] found out, for later steps.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Verified {
+    /// The size of the disk, in bytes.
+    pub virtual_size: u64,
+    /// Which file it was.
+    pub identity: Identity,
+}
+
+/// Looks at an image and checks its structure before anything is done with it: a damaged one could be converted into zeros
+/// without a word.
+pub struct Verify {
+    /// The tools.
+    pub tools: Tools,
+    /// The image.
+    pub path: String,
+    /// Its format.
+    pub format: ImageFormat,
+}
+
+#[async_trait]
+impl Step for Verify {
+    fn name(&self) -> &'static str {
+        VERIFY
+    }
+
+    fn title(&self) -> String {
+        format!("Verifying {}", self.path)
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names { verifying: true, ..Names::one(&self.path) };
+        let source = self
+            .tools
+            .look_at(&self.path, self.format)
+            .await
+            .map_err(|reason| failed(context, &names, reason))?;
+        if matches!(self.format, ImageFormat::Vhdx | ImageFormat::Qcow2) {
+            let started =
+                self.tools.engine.start_check(&source.file, self.format, Repair::None, &source.backing).await;
+            attend(context, started, Share { total: 0 }, &names).await?;
+        }
+        let verified = Verified { virtual_size: source.info.virtual_size_bytes, identity: source.identity };
+        Ok(serde_json::to_string(&verified).unwrap_or_default())
+    }
+
+    async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        Ok(())
+    }
+}
+
+/// What [`Verify`] found, in a later step.
+pub fn verified(context: &StepContext) -> Option<Verified> {
+    serde_json::from_str(context.output_of(VERIFY)?).ok()
+}
+
+/// Writes an unfinished image with the content of another.
+pub struct Copy {
+    /// The tools.
+    pub tools: Tools,
+    /// The image to read.
+    pub source: String,
+    /// Its format.
+    pub source_format: ImageFormat,
+    /// The final place of the new image.
+    pub target: String,
+    /// Its layout.
+    pub layout: ImageLayout,
+    /// Its size if it differs from the source's, in bytes.
+    pub size: Option<u64>,
+}
+
+#[async_trait]
+impl Step for Copy {
+    fn name(&self) -> &'static str {
+        WRITE
+    }
+
+    fn title(&self) -> String {
+        format!("Writing {}", self.target)
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names =
+            Names { source: Some(self.source.clone()), target: Some(self.target.clone()), verifying: false };
+        let fail = |reason| failed(context, &names, reason);
+        let source = self.tools.look_at(&self.source, self.source_format).await.map_err(fail)?;
+        let old_size = source.info.virtual_size_bytes;
+        let new_size = self.size.unwrap_or(old_size);
+        let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
+        let owner = self.tools.engine.policy().user;
+        let target = EngineFile::target(&place, &temp, owner).map_err(|e| fail(errors::file_failed(&e)))?;
+        let grows = new_size > old_size;
+        if grows {
+            let request = CreateRequest {
+                target: target.clone(),
+                layout: self.layout,
+                virtual_size_bytes: new_size,
+                backing: None,
+            };
+            self.tools.engine.create(&request).await.map_err(|e| fail(engine_error(&e, &names)))?;
+        }
+        let request = ConvertRequest {
+            source: source.file,
+            source_format: self.source_format,
+            only_first_bytes: (new_size < old_size).then_some(new_size),
+            backing: source.backing,
+            target,
+            layout: self.layout,
+            into_existing: grows,
+            max_file_bytes: None,
+        };
+        let started = self.tools.engine.start_convert(&request).await;
+        attend(context, started, Share { total: old_size.min(new_size) }, &names).await?;
+        let identity = Identity::of_temp(&place, &temp).map_err(fail)?;
+        Ok(serde_json::to_string(&identity).unwrap_or_default())
+    }
+
+    async fn undo(&self, context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        self.tools.remove_temp(&self.target, context.spec().id)
+    }
+}
+
+/// Makes an unfinished image without content.
+pub struct Empty {
+    /// The tools.
+    pub tools: Tools,
+    /// The final place.
+    pub target: String,
+    /// Its layout.
+    pub layout: ImageLayout,
+    /// The size of the disk, in bytes.
+    pub size: u64,
+}
+
+#[async_trait]
+impl Step for Empty {
+    fn name(&self) -> &'static str {
+        WRITE
+    }
+
+    fn title(&self) -> String {
+        format!("Creating {}", self.target)
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names { target: Some(self.target.clone()), ..Names::default() };
+        let fail = |reason| failed(context, &names, reason);
+        let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
+        let owner = self.tools.engine.policy().user;
+        let target = EngineFile::target(&place, &temp, owner).map_err(|e| fail(errors::file_failed(&e)))?;
+        let request =
+            CreateRequest { target, layout: self.layout, virtual_size_bytes: self.size, backing: None };
+        self.tools.engine.create(&request).await.map_err(|e| fail(engine_error(&e, &names)))?;
+        let identity = Identity::of_temp(&place, &temp).map_err(fail)?;
+        Ok(serde_json::to_string(&identity).unwrap_or_default())
+    }
+
+    async fn undo(&self, context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        self.tools.remove_temp(&self.target, context.spec().id)
+    }
+}
+
+/// Reserves the space of a fixed image: the engine only lays it out.
+pub struct Allocate {
+    /// The tools.
+    pub tools: Tools,
+    /// The final place.
+    pub target: String,
+}
+
+#[async_trait]
+impl Step for Allocate {
+    fn name(&self) -> &'static str {
+        "allocate"
+    }
+
+    fn title(&self) -> String {
+        format!("Reserving the space of {}", self.target)
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names { target: Some(self.target.clone()), ..Names::default() };
+        let fail = |reason| failed(context, &names, reason);
+        let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
+        let result = blocking(move || place.allocate_temp(&temp)).await;
+        result.map(|_| String::new()).map_err(|e| fail(errors::file_failed(&e)))
+    }
+
+    async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        // The space goes with the unfinished file, which the step that made it removes.
+        Ok(())
+    }
+}
+
+/// Gives the unfinished file its final name once its content is on the disk. Ends soon and cannot be stopped halfway.
+pub struct Publish {
+    /// The tools.
+    pub tools: Tools,
+    /// The final place.
+    pub target: String,
+    /// Whether it takes the place of the image it was made from.
+    pub replace: bool,
+}
+
+impl Publish {
+    /// Which file the unfinished one was when it was written.
+    fn written(context: &StepContext) -> Option<Identity> {
+        serde_json::from_str(context.output_of(WRITE)?).ok()
+    }
+}
+
+#[async_trait]
+impl Step for Publish {
+    fn name(&self) -> &'static str {
+        "publish"
+    }
+
+    fn title(&self) -> String {
+        format!("Completing {}", self.target)
+    }
+
+    fn cancellable(&self) -> bool {
+        false
+    }
+
+    fn on_restart(&self) -> OnRestart {
+        OnRestart::Repeat
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<String, StepError> {
+        let names = Names { target: Some(self.target.clone()), ..Names::default() };
+        let fail = |reason| failed(context, &names, reason);
+        let written = Self::written(context);
+        let began_with = verified(context).map(|v| v.identity);
+        let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
+        let replace = self.replace;
+        let result = blocking(move || -> Result<(), ErrorDetail> {
+            let file_failed = |e| errors::file_failed(&e);
+            if place.open_temp(&temp).is_err() {
+                // A server before this one may have come as far as the new name and died before it could say so.
+                let now = Identity::at(&place)?;
+                return match written {
+                    Some(written) if written.same_file(&now) => Ok(()),
+                    _ => Err(errors::changed_meanwhile(place.display())),
+                };
+            }
+            if !replace {
+                return place.publish(&temp, Mode::NoReplace).map_err(file_failed);
+            }
+            let now = Identity::at(&place)?;
+            if began_with.is_some_and(|b| b != now) {
+                return Err(errors::changed_meanwhile(place.display()));
+            }
+            place.adopt_owner(&temp).map_err(file_failed)?;
+            place.publish(&temp, Mode::Replace).map_err(file_failed)
+        })
+        .await;
+        result.map_err(fail)?;
+        context.set_result("JobCompletionStatusCode", Value::Uint32(0));
+        Ok(String::new())
+    }
+
+    async fn undo(&self, context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        // A new image that should not be there is removed; a replaced one has the old content and nothing is lost.
+        let Some(written) = Self::written(context) else { return Ok(()) };
+        if self.replace {
+            return Ok(());
+        }
+        let Ok(place) = self.tools.resolve(&self.target) else { return Ok(()) };
+        match Identity::at(&place) {
+            Ok(now) if now.same_file(&written) => {
+                place.remove().map(|_| ()).map_err(|e| errors::file_failed(&e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
