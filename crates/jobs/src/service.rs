@@ -8,7 +8,7 @@ use crate::errors;
 use crate::lease::{Holder, Lease};
 use crate::live::{Live, LiveJobs};
 use crate::machine::{JobEvent, next};
-use crate::record::{JobId, JobRecord, JobSettings, JobSpec, StateRequest};
+use crate::record::{DEFAULT_TIME_BEFORE_REMOVAL, JobId, JobRecord, JobSettings, JobSpec, StateRequest};
 use crate::retention;
 use crate::state::{JobState, RequestedState};
 use crate::step::JobKinds;
@@ -45,6 +45,8 @@ pub struct JobsConfig {
     pub undo_limit: Duration,
     /// How long RequestStateChange waits for the transition before it answers 4096.
     pub change_wait: Duration,
+    /// TimeBeforeRemoval of a new job.
+    pub time_before_removal: Duration,
 }
 
 impl Default for JobsConfig {
@@ -60,6 +62,7 @@ impl Default for JobsConfig {
             stop_grace: Duration::from_secs(30),
             undo_limit: Duration::from_secs(60),
             change_wait: Duration::from_secs(5),
+            time_before_removal: DEFAULT_TIME_BEFORE_REMOVAL,
         }
     }
 }
@@ -337,6 +340,11 @@ impl Jobs {
     /// How many jobs are being driven by this process, suspended ones included.
     pub fn driven(&self) -> usize {
         self.shared.live.len()
+    }
+
+    /// The settings of a job for which nobody has said anything else.
+    pub fn default_settings(&self) -> JobSettings {
+        JobSettings { time_before_removal: self.shared.config.time_before_removal, ..JobSettings::default() }
     }
 
     /// The clock everybody uses.

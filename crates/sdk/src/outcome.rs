@@ -1,7 +1,7 @@
 //! What a method call comes to.
 
 use cimwright_cim::{ErrorDetail, InstancePath, Param};
-use cimwright_jobs::{Affected, JobSettings};
+use cimwright_jobs::Affected;
 
 /// What a method call comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,6 @@ pub struct NewJob {
     pub owning_element: Option<InstancePath>,
     /// The elements it works on, without namespace.
     pub affected: Vec<Affected>,
-    /// Its initial settings.
-    pub settings: JobSettings,
+    /// Its priority if it is not the usual one; lower numbers go first.
+    pub priority: Option<u32>,
 }

@@ -1,0 +1,322 @@
+//! From class items to the model: features, their types and what they override (DSP0004 5.1).
+
+use super::ast::{
+    ArrayBounds, ClassItem, DataType, Feature, FeatureKind, Literal, LiteralKind, ParameterItem,
+    QualifierUse, Span, Word,
+};
+use super::compile::{Findings, Mention};
+use super::diagnostic::{Diagnostic, quote};
+use super::instances::value_without_aliases;
+use super::qualify::Element;
+use super::source::Source;
+use cimwright_cim::class;
+use cimwright_cim::{
+    CimType, Class, Embedded, Method, Name, NamespaceName, Parameter, Property, Qualifier, Schema, Value,
+};
+
+/// Makes declarations of one source; what is wrong with them goes to `findings` and is left out.
+pub(super) struct Declarer<'c, 'a> {
+    pub(super) source: &'a Source,
+    pub(super) namespace: &'c NamespaceName,
+    pub(super) strict: bool,
+    pub(super) findings: &'c mut Findings<'a>,
+}
+
+/// The type of a property or parameter.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) cim_type: CimType,
+    pub(super) is_array: bool,
+}
+
+impl Declarer<'_, '_> {
+    // ---- Classes
+
+    /// The class as declared. Its superclass, if it has one, is in the schema.
+    pub(super) fn class(&mut self, schema: &Schema, item: ClassItem<'_>) -> Class {
+        let parent = item.superclass.and_then(|s| schema.class(s.text)).cloned();
+        let parent = parent.as_deref();
+        let stated = |name: &str| item.qualifiers.iter().any(|q| q.name.is(name));
+        let element = Element::Class {
+            association: stated("Association") || parent.is_some_and(Class::is_association),
+            indication: stated("Indication") || parent.is_some_and(Class::is_indication),
+        };
+        let mut class = Class::new(item.name.text);
+        class.superclass = parent.map(|p| p.name.clone());
+        let inherited = parent.map_or(&[][..], |p| &p.qualifiers);
+        class.qualifiers = self.qualifiers(schema, item.qualifiers, element, inherited);
+        class.properties.reserve(item.features.len());
+        for feature in item.features {
+            let name = feature.name;
+            let taken = class.property(name.text).is_some() || class.method(name.text).is_some();
+            if taken {
+                self.error(name.span, format!("{} declares {} twice", class.name, quote(name.text)));
+                continue;
+            }
+            self.feature(schema, &mut class, parent, feature);
+        }
+        class
+    }
+
+    fn feature(&mut self, schema: &Schema, class: &mut Class, parent: Option<&Class>, feature: Feature<'_>) {
+        let Feature { qualifiers, data_type, name, kind } = feature;
+        match kind {
+            FeatureKind::Property { array, default } => {
+                let old = parent.and_then(|p| p.property(name.text));
+                self.check_override(&qualifiers, old.is_some(), parent, name);
+                let property =
+                    self.property(schema, class, old, (qualifiers, data_type, name), array, default);
+                class.properties.extend(property);
+            }
+            FeatureKind::Method(parameters) => {
+                let old = parent.and_then(|p| p.method(name.text));
+                self.check_override(&qualifiers, old.is_some(), parent, name);
+                let return_type = match data_type {
+                    DataType::Named(word) if word.is("void") => None,
+                    DataType::Named(word) => CimType::from_keyword(word.text),
+                    other => self.data_type(schema, class, other).map(|(cim_type, ..)| cim_type),
+                };
+                let inherited = old.map_or(&[][..], |m| &m.qualifiers);
+                let mut method = Method {
+                    name: Name::new(name.text),
+                    return_type,
+                    parameters: Vec::with_capacity(parameters.len()),
+                    class_origin: None,
+                    propagated: false,
+                    qualifiers: self.qualifiers(schema, qualifiers, Element::Method, inherited),
+                };
+                for parameter in parameters {
+                    if method.parameter(parameter.name.text).is_some() {
+                        let message =
+                            format!("{} has two parameters {}", method.name, quote(parameter.name.text));
+                        self.error(parameter.name.span, message);
+                        continue;
+                    }
+                    let before = old.and_then(|m| m.parameter(parameter.name.text));
+                    let parameter = self.parameter(schema, class, before, parameter);
+                    method.parameters.extend(parameter);
+                }
+                class.methods.push(method);
+            }
+        }
+    }
+
+    fn property(
+        &mut self,
+        schema: &Schema,
+        class: &Class,
+        old: Option<&Property>,
+        (qualifiers, data_type, name): (Vec<QualifierUse<'_>>, DataType<'_>, Word<'_>),
+        array: Option<ArrayBounds>,
+        default: Option<Literal<'_>>,
+    ) -> Option<Property> {
+        let (cim_type, mut embedded, mut reference_class) = self.data_type(schema, class, data_type)?;
+        let is_array = array.is_some();
+        let element = if cim_type == CimType::Reference { Element::Reference } else { Element::Property };
+        if let Some(old) = old
+            && (old.cim_type != cim_type || old.is_array != is_array)
+        {
+            let message = format!(
+                "{}.{} overrides a property of type {}",
+                class.name,
+                name.text,
+                type_text(old.cim_type, old.is_array)
+            );
+            self.error(name.span, message);
+            return None;
+        }
+        if cim_type == CimType::Reference && is_array {
+            self.error(name.span, "a reference of a class cannot be an array; only a parameter can");
+            return None;
+        }
+        let inherited = old.map_or(&[][..], |p| &p.qualifiers);
+        let qualifiers = self.qualifiers(schema, qualifiers, element, inherited);
+        self.embedding(schema, class, cim_type, name, &qualifiers, &mut embedded, &mut reference_class);
+        let value = match default {
+            None => None,
+            Some(literal) => {
+                let shape = Shape { cim_type, is_array };
+                // An overriding property is embedded like the one it overrides.
+                let embedded = embedded.or_else(|| old.and_then(|p| p.embedded));
+                self.default_value(schema, literal, shape, embedded)
+            }
+        };
+        Some(Property {
+            name: Name::new(name.text),
+            cim_type,
+            is_array,
+            array_size: array.and_then(|a| a.size),
+            value,
+            embedded,
+            reference_class,
+            class_origin: None,
+            propagated: false,
+            qualifiers,
+        })
+    }
+
+    fn parameter(
+        &mut self,
+        schema: &Schema,
+        class: &Class,
+        old: Option<&Parameter>,
+        item: ParameterItem<'_>,
+    ) -> Option<Parameter> {
+        let (cim_type, mut embedded, mut reference_class) = self.data_type(schema, class, item.data_type)?;
+        let inherited = old.map_or(&[][..], |p| &p.qualifiers);
+        let qualifiers = self.qualifiers(schema, item.qualifiers, Element::Parameter, inherited);
+        self.embedding(schema, class, cim_type, item.name, &qualifiers, &mut embedded, &mut reference_class);
+        Some(Parameter {
+            name: Name::new(item.name.text),
+            cim_type,
+            is_array: item.array.is_some(),
+            array_size: item.array.and_then(|a| a.size),
+            embedded,
+            reference_class,
+            qualifiers,
+        })
+    }
+
+    fn data_type(
+        &mut self,
+        schema: &Schema,
+        class: &Class,
+        data_type: DataType<'_>,
+    ) -> Option<(CimType, Option<Embedded>, Option<Name>)> {
+        match data_type {
+            DataType::Named(word) => match CimType::from_keyword(word.text) {
+                Some(cim_type) => Some((cim_type, None, None)),
+                None => {
+                    self.error(word.span, "only a method can be void");
+                    None
+                }
+            },
+            // WMI: a reference to anything.
+            DataType::Reference(word) if word.is("object") => Some((CimType::Reference, None, None)),
+            DataType::Reference(word) => {
+                Some((CimType::Reference, None, Some(self.mention(schema, class, word))))
+            }
+            DataType::Object(None) => Some((CimType::String, Some(Embedded::Object), None)),
+            DataType::Object(Some(word)) => {
+                Some((CimType::String, Some(Embedded::Instance), Some(self.mention(schema, class, word))))
+            }
+        }
+    }
+
+    /// What the qualifiers EmbeddedInstance and EmbeddedObject say (DSP0004 5.6.3.14, 5.6.3.15).
+    #[allow(clippy::too_many_arguments, reason = "properties and parameters share the rule and no type")]
+    fn embedding(
+        &mut self,
+        schema: &Schema,
+        class: &Class,
+        cim_type: CimType,
+        name: Word<'_>,
+        qualifiers: &[Qualifier],
+        embedded: &mut Option<Embedded>,
+        reference_class: &mut Option<Name>,
+    ) {
+        let instance = class::find(qualifiers, "EmbeddedInstance").and_then(|q| q.value.as_ref()?.as_str());
+        if let Some(target) = instance {
+            *embedded = Some(Embedded::Instance);
+            *reference_class = Some(self.mention(schema, class, Word { text: target, span: name.span }));
+        } else if class::is_true(qualifiers, "EmbeddedObject") {
+            *embedded = Some(Embedded::Object);
+        } else {
+            return;
+        }
+        if cim_type != CimType::String {
+            let message =
+                format!("{} carries an object and must be a string, not {cim_type}", quote(name.text));
+            self.error(name.span, message);
+        }
+    }
+
+    /// The name of a class that must exist by the end of the compilation.
+    fn mention(&mut self, schema: &Schema, class: &Class, word: Word<'_>) -> Name {
+        if let Some(known) = schema.class(word.text) {
+            return known.name.clone();
+        }
+        if class.name.is(word.text) {
+            return class.name.clone();
+        }
+        let name = Name::new(word.text);
+        self.findings.mentions.push(Mention {
+            namespace: self.namespace.clone(),
+            class: name.clone(),
+            source: self.source,
+            span: word.span,
+        });
+        name
+    }
+
+    fn check_override(
+        &mut self,
+        qualifiers: &[QualifierUse<'_>],
+        overrides: bool,
+        parent: Option<&Class>,
+        name: Word<'_>,
+    ) {
+        let Some(found) = qualifiers.iter().find(|q| q.name.is("Override")) else { return };
+        let span = found.value.as_ref().map_or(found.name.span, |v| v.span);
+        match &found.value {
+            Some(Literal { kind: LiteralKind::String(target), .. }) => {
+                // WMI writes the class in front; DSP0004 does not. The last part is the name either way.
+                let target = target.rsplit('.').next().unwrap_or_default();
+                if !name.is(target) {
+                    let message = format!("{} can only override {0}, not {}", name.text, quote(target));
+                    self.error(span, message);
+                    return;
+                }
+            }
+            Some(Literal { kind: LiteralKind::Null, .. }) => return,
+            // A value of another type is reported where the qualifier's type is checked.
+            _ => {}
+        }
+        if !overrides {
+            let message = match parent {
+                Some(parent) => format!("{} has no {} to override", parent.name, quote(name.text)),
+                None => format!("there is no superclass whose {} could be overridden", quote(name.text)),
+            };
+            self.lenient(span, message);
+        }
+    }
+
+    // ---- Values
+
+    /// The default of a property; what is wrong with it is reported, and then it has none.
+    fn default_value(
+        &mut self,
+        schema: &Schema,
+        literal: Literal<'_>,
+        shape: Shape,
+        embedded: Option<Embedded>,
+    ) -> Option<Value> {
+        let found = value_without_aliases(self.source, self.namespace, schema, literal, shape, embedded);
+        match found {
+            Ok(value) => value,
+            Err(diagnostic) => {
+                self.findings.errors.push(*diagnostic);
+                None
+            }
+        }
+    }
+
+    // ---- Findings
+
+    pub(super) fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.findings.errors.push(Diagnostic::new(self.source, span, message));
+    }
+
+    pub(super) fn warning(&mut self, span: Span, message: impl Into<String>) {
+        self.findings.warn(Diagnostic::new(self.source, span, message));
+    }
+
+    /// An error by the strict rules, else a warning.
+    pub(super) fn lenient(&mut self, span: Span, message: impl Into<String>) {
+        self.findings.lenient(self.strict, Diagnostic::new(self.source, span, message));
+    }
+}
+
+fn type_text(cim_type: CimType, is_array: bool) -> String {
+    format!("{cim_type}{}", if is_array { "[]" } else { "" })
+}

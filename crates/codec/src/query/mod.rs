@@ -1,0 +1,60 @@
+//! Query languages: the text of a query to [`cimwright_cim::query::Query`], which knows how to evaluate itself.
+//!
+//! One module per language. [`parse`] is the only place that knows which languages there are: a new one is a variant of
+//! `Language`, a name in [`LANGUAGES`] and a module.
+
+mod pattern;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod wql;
+
+use cimwright_cim::query::Query;
+use cimwright_cim::{CimError, CimStatus};
+
+/// The longest query that is read, in bytes.
+pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// The deepest nesting of parentheses and NOT.
+pub const MAX_DEPTH: u32 = 64;
+
+/// The names of the languages served, as QueryCapabilities and error messages show them.
+pub const LANGUAGES: &[&str] = &["WQL"];
+
+enum Language {
+    Wql,
+}
+
+impl Language {
+    /// The language with this name in any case, or with this WS-Management dialect URI.
+    fn named(name: &str) -> Option<Self> {
+        const WQL_DIALECT: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
+        let name = name.trim();
+        (name.eq_ignore_ascii_case("WQL") || name.eq_ignore_ascii_case(WQL_DIALECT)).then_some(Self::Wql)
+    }
+}
+
+/// Reads a query.
+///
+/// # Errors
+/// - CIM_ERR_QUERY_LANGUAGE_NOT_SUPPORTED for a language not among [`LANGUAGES`];
+/// - CIM_ERR_INVALID_QUERY for a text that is not of the language, with the position, what stands there and what should;
+/// - CIM_ERR_QUERY_FEATURE_NOT_SUPPORTED for parts of the language that are not served.
+pub fn parse(language: &str, text: &str) -> Result<Query, CimError> {
+    let Some(language) = Language::named(language) else {
+        let shown: String = language.chars().take(80).collect();
+        return Err(CimError::new(
+            CimStatus::QueryLanguageNotSupported,
+            format!("the query language \"{shown}\" is not supported; supported: {}", LANGUAGES.join(", ")),
+        ));
+    };
+    if text.len() > MAX_LENGTH {
+        return Err(CimError::new(
+            CimStatus::InvalidQuery,
+            format!("the query is {} bytes long; at most {MAX_LENGTH} are read", text.len()),
+        ));
+    }
+    match language {
+        Language::Wql => wql::parse(text),
+    }
+}

@@ -1,0 +1,54 @@
+//! LIKE patterns of WQL: `%` any run, `_` one character, `[a-f]`, `[abc]` and `[^…]` one of a set.
+
+use cimwright_cim::query::{Pattern, PatternPart};
+
+/// Reads a pattern.
+///
+/// A character that means something else in a pattern is written as a set of one: `[%]`, `[_]`, `[[]`. A closing bracket right
+/// after the opening one stands for itself, and so does a hyphen at either end of a set.
+pub(super) fn parse(text: &str) -> Result<Pattern, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        parts.push(match c {
+            '%' => PatternPart::Any,
+            '_' => PatternPart::One,
+            '[' => set(&mut rest)?,
+            c => PatternPart::Literal(c),
+        });
+    }
+    Ok(Pattern(parts))
+}
+
+/// The rest of a set whose opening bracket has been taken.
+fn set(rest: &mut std::str::Chars<'_>) -> Result<PatternPart, &'static str> {
+    const OPEN: &str = "a set in the pattern lacks its closing bracket; the bracket itself is written [[]";
+    let negated = rest.as_str().starts_with('^');
+    if negated {
+        rest.next();
+    }
+    let mut ranges = Vec::new();
+    loop {
+        let first = match rest.next() {
+            None => return Err(OPEN),
+            Some(']') if !ranges.is_empty() => break,
+            Some(c) => c,
+        };
+        let mut ahead = rest.clone();
+        match (ahead.next(), ahead.next()) {
+            (Some('-'), Some(last)) if last != ']' => {
+                if last < first {
+                    return Err("a range in the pattern goes backwards");
+                }
+                ranges.push((first, last));
+                *rest = ahead;
+            }
+            _ => ranges.push((first, first)),
+        }
+    }
+    // A set of one is how a special character is written plainly.
+    match ranges[..] {
+        [(a, b)] if a == b && !negated => Ok(PatternPart::Literal(a)),
+        _ => Ok(PatternPart::Set { negated, ranges }),
+    }
+}

@@ -1,0 +1,279 @@
+//! A store that forgets everything with its process: for tests, and as the shortest statement of what a store does.
+
+use crate::fair::take_turns;
+use async_trait::async_trait;
+use cimwright_jobs::{
+    Candidate, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore, Lease,
+    StateRequest, StoreError,
+};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// A [`JobStore`] in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    jobs: BTreeMap<JobId, Entry>,
+    /// Oldest removal first.
+    history: Vec<Arc<JobRecord>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Arc<JobRecord>,
+    lease: Option<Lease>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    /// The entry of a job that has not ended and whose lease this is.
+    fn leased(&mut self, lease: &Lease) -> Result<&mut Entry, StoreError> {
+        self.jobs
+            .get_mut(&lease.job)
+            .filter(|e| e.is_open() && e.lease.as_ref().is_some_and(|l| l.token == lease.token))
+            .ok_or(StoreError::LeaseLost(lease.job))
+    }
+
+    fn archive(&mut self, id: JobId) {
+        if let Some(entry) = self.jobs.remove(&id) {
+            self.history.push(entry.record);
+        }
+    }
+}
+
+impl Entry {
+    fn is_open(&self) -> bool {
+        !self.record.run.state.is_finished()
+    }
+
+    fn is_free(&self, now: SystemTime) -> bool {
+        self.lease.as_ref().is_none_or(|l| l.expires <= now)
+    }
+
+    fn write(&mut self, run: &JobRun) {
+        let ended = run.state.is_finished();
+        let record = Arc::make_mut(&mut self.record);
+        record.run = run.clone();
+        if ended {
+            record.request = None;
+            self.lease = None;
+        }
+    }
+}
+
+#[async_trait]
+impl JobStore for MemoryStore {
+    async fn create(&self, job: &JobRecord, lease: Option<&Lease>) -> Result<(), StoreError> {
+        let mut content = self.content();
+        if content.jobs.contains_key(&job.id()) {
+            return Err(StoreError::Exists(job.id()));
+        }
+        let mut entry = Entry { record: Arc::new(job.clone()), lease: lease.cloned() };
+        entry.write(&job.run);
+        content.jobs.insert(job.id(), entry);
+        Ok(())
+    }
+
+    async fn load(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        Ok(self.content().jobs.get(&id).map(|e| e.record.clone()))
+    }
+
+    async fn list(
+        &self,
+        filter: &JobFilter,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let content = self.content();
+        let wanted = content.jobs.range((from, Bound::Unbounded)).map(|(_, e)| e).filter(|e| {
+            (filter.families.is_empty() || filter.families.contains(&e.record.spec.family))
+                && (!filter.unfinished_only || e.is_open())
+        });
+        Ok(wanted.take(limit).map(|e| e.record.clone()).collect())
+    }
+
+    async fn count(&self) -> Result<JobCounts, StoreError> {
+        let content = self.content();
+        let unfinished = content.jobs.values().filter(|e| e.is_open()).count();
+        Ok(JobCounts {
+            unfinished: unfinished as u64,
+            finished: (content.jobs.len() - unfinished) as u64,
+            history: content.history.len() as u64,
+        })
+    }
+
+    async fn candidates(
+        &self,
+        now: SystemTime,
+        per_owner: usize,
+        limit: usize,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let content = self.content();
+        let mut by_owner: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
+        for entry in content.jobs.values().filter(|e| e.record.run.state.wants_driver() && e.is_free(now)) {
+            let spec = &entry.record.spec;
+            by_owner.entry(&spec.owner).or_default().push(Candidate {
+                id: spec.id,
+                owner: spec.owner.clone(),
+                priority: entry.record.settings.priority,
+                submitted: spec.submitted,
+            });
+        }
+        let mut found = Vec::new();
+        for mut jobs in by_owner.into_values() {
+            jobs.sort_by_key(|c| (c.priority, c.id));
+            jobs.truncate(per_owner);
+            found.append(&mut jobs);
+        }
+        Ok(take_turns(found, limit))
+    }
+
+    async fn claim(
+        &self,
+        id: JobId,
+        holder: Holder,
+        now: SystemTime,
+        until: SystemTime,
+    ) -> Result<Option<(Lease, Arc<JobRecord>)>, StoreError> {
+        let mut content = self.content();
+        Ok(content.jobs.get_mut(&id).filter(|e| e.is_open() && e.is_free(now)).map(|entry| {
+            let lease = Lease::new(id, holder, until);
+            entry.lease = Some(lease.clone());
+            (lease, entry.record.clone())
+        }))
+    }
+
+    async fn record(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
+        self.content().leased(lease)?.write(run);
+        Ok(())
+    }
+
+    async fn renew(&self, lease: &Lease, until: SystemTime) -> Result<Option<StateRequest>, StoreError> {
+        let mut content = self.content();
+        let entry = content.leased(lease)?;
+        entry.lease = Some(Lease { expires: until, ..lease.clone() });
+        Ok(entry.record.request.clone())
+    }
+
+    async fn release(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
+        let mut content = self.content();
+        let entry = content.leased(lease)?;
+        entry.write(run);
+        entry.lease = None;
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        id: JobId,
+        request: Option<&StateRequest>,
+    ) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        let mut content = self.content();
+        Ok(content.jobs.get_mut(&id).filter(|e| e.is_open()).map(|entry| {
+            Arc::make_mut(&mut entry.record).request = request.cloned();
+            entry.record.clone()
+        }))
+    }
+
+    async fn configure(
+        &self,
+        id: JobId,
+        settings: &JobSettings,
+    ) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        let mut content = self.content();
+        Ok(content.jobs.get_mut(&id).map(|entry| {
+            Arc::make_mut(&mut entry.record).settings = settings.clone();
+            entry.record.clone()
+        }))
+    }
+
+    async fn remove(&self, id: JobId, _now: SystemTime) -> Result<bool, StoreError> {
+        let mut content = self.content();
+        let ended = content.jobs.get(&id).is_some_and(|e| !e.is_open());
+        if ended {
+            content.archive(id);
+        }
+        Ok(ended)
+    }
+
+    async fn expire(&self, now: SystemTime, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let mut content = self.content();
+        let mut due: Vec<(SystemTime, JobId)> = content
+            .jobs
+            .iter()
+            .filter(|(_, e)| !e.is_open())
+            .filter_map(|(id, e)| Some((e.record.removal_time()?, *id)))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        due.truncate(limit);
+        let ids: Vec<JobId> = due.into_iter().map(|(_, id)| id).collect();
+        for id in &ids {
+            content.archive(*id);
+        }
+        Ok(ids)
+    }
+
+    async fn history(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        Ok(self.content().history.iter().rev().find(|r| r.id() == id).cloned())
+    }
+
+    async fn recent_history(&self, limit: usize) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        Ok(self.content().history.iter().rev().take(limit).cloned().collect())
+    }
+
+    async fn trim_history(&self, keep: u64) -> Result<u64, StoreError> {
+        let mut content = self.content();
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+        let excess = content.history.len().saturating_sub(keep);
+        content.history.drain(..excess);
+        Ok(excess as u64)
+    }
+
+    async fn abandon_leases(&self) -> Result<(), StoreError> {
+        for entry in self.content().jobs.values_mut() {
+            entry.lease = None;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{StoreFactory, run_on};
+
+    struct Memory(Arc<MemoryStore>);
+
+    #[async_trait]
+    impl StoreFactory for Memory {
+        fn fresh() -> Self {
+            Self(Arc::default())
+        }
+
+        async fn open(&self) -> Arc<dyn JobStore> {
+            self.0.clone()
+        }
+    }
+
+    run_on!(Memory);
+}
