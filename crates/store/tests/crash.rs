@@ -3,6 +3,7 @@
 //! The test starts this same binary again as a child that creates jobs from several tasks and prints each id once the store
 //! has said that it is durable; the parent kills it with SIGKILL at a moment that differs from round to round.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are tests too")]
 
 use cimwright_cim::NamespaceName;
 use cimwright_jobs::{Holder, JobId, JobRecord, JobRun, JobSettings, JobSpec, JobState, JobStore, Lease};
@@ -64,10 +65,11 @@ async fn child() {
         tokio::spawn(async move {
             loop {
                 let job = job();
-                let lease = Lease::new(job.id(), Holder::random(), SystemTime::UNIX_EPOCH + Duration::from_secs(n));
+                let lease =
+                    Lease::new(job.id(), Holder::random(), SystemTime::UNIX_EPOCH + Duration::from_secs(n));
                 store.create(&job, Some(&lease)).await.unwrap();
                 say(&format!("{CREATED}{}", job.id()));
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     let run = JobRun {
                         state: JobState::Completed,
                         finished: Some(SystemTime::UNIX_EPOCH),
@@ -147,11 +149,12 @@ async fn what_was_answered_survives_kill_9() {
             SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&database)).await.unwrap();
         let verdict: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut raw).await.unwrap();
         assert_eq!(verdict, "ok");
-        let counted: (i64, i64) =
-            sqlx::query_as("SELECT count(*) FILTER (WHERE ended = 0), count(*) FILTER (WHERE ended = 1) FROM job")
-                .fetch_one(&mut raw)
-                .await
-                .unwrap();
+        let counted: (i64, i64) = sqlx::query_as(
+            "SELECT count(*) FILTER (WHERE ended = 0), count(*) FILTER (WHERE ended = 1) FROM job",
+        )
+        .fetch_one(&mut raw)
+        .await
+        .unwrap();
         raw.close().await.unwrap();
 
         let store = SqliteStore::open(&database, SqliteOptions::default()).await.unwrap();

@@ -1,10 +1,10 @@
 //! The default store: one SQLite file, one process.
 //!
-//! - [`writer`]: the only one that writes; many callers share a commit.
-//! - [`work`], [`leave`]: what it does, one type per method of the trait.
-//! - [`read`]: connections that only read, beside the writer.
-//! - [`cache`]: records that cost no SQL at all.
-//! - [`migrate`], [`lock`]: what happens when the file is opened.
+//! - `writer`: the only one that writes; many callers share a commit.
+//! - `work`, `leave`: what it does, one type per method of the trait.
+//! - `read`: connections that only read, beside the writer.
+//! - `cache`: records that cost no SQL at all.
+//! - `migrate`, `lock`: what happens when the file is opened.
 
 mod cache;
 mod error;

@@ -192,7 +192,7 @@ impl Op for Record {
             return Ok(Err(StoreError::LeaseLost(id)));
         }
         if ended {
-            batch.tally.unfinished -= 1;
+            batch.tally.unfinished = batch.tally.unfinished.saturating_sub(1);
             batch.tally.finished += 1;
         }
         match batch.known(id) {

@@ -31,7 +31,7 @@ pub(super) struct Queue {
 /// What can stand in the queue.
 enum Command {
     /// Apart from the rest because many become one statement.
-    Create(Task<Create>),
+    Create(Box<Task<Create>>),
     Other(Box<dyn Work>),
     Close(oneshot::Sender<()>),
 }
@@ -90,7 +90,7 @@ impl Queue {
     /// Queues a new job and waits until it is durable.
     pub(super) async fn create(&self, create: Create) -> Result<(), StoreError> {
         let (task, answer) = Task::new(create);
-        self.send(Command::Create(task)).await?;
+        self.send(Command::Create(Box::new(task))).await?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -137,7 +137,7 @@ impl Writer {
             let (mut creates, mut others) = (Vec::new(), Vec::new());
             for command in waiting.drain(..) {
                 match command {
-                    Command::Create(task) => creates.push(task),
+                    Command::Create(task) => creates.push(*task),
                     Command::Other(work) => others.push(work),
                     Command::Close(reply) => {
                         // What is queued behind it is still done; nothing new comes in.
@@ -147,6 +147,7 @@ impl Writer {
                 }
             }
             self.serve(creates, others).await;
+            // Those who were just answered often come back with more; with them the next group is larger.
             tokio::task::yield_now().await;
         }
         if let Err(error) = self.conn.close().await {
