@@ -1,4 +1,4 @@
-//! Msvm_ImageManagementService: one method, one line in the table of [`ImageManagement::call`].
+//! Msvm_ImageManagementService: one method, one place in `ImageManagement::call`.
 
 use super::answers;
 use super::engine::{EngineError, EngineFile, FailureCause};
@@ -326,7 +326,8 @@ impl ImageManagement {
             }
             "GetVirtualHardDiskSettingData" => ("SettingData", answers::setting_data(schema, path, &info)?),
             _ => {
-                let end = if in_use || info.has_parent {
+                // Of a VHDX the engine knows no allocation.
+                let end = if in_use || info.has_parent || info.format == ImageFormat::Vhdx {
                     None
                 } else {
                     // Not knowing the smallest size is no reason to withhold the rest.

@@ -17,5 +17,6 @@ pub use qemu_img::{EngineError, QemuImg, Running};
 pub use report::{CheckReport, Comparison, EngineVersion, Measurement, QemuInfo};
 pub use request::{
     CompareRequest, ConvertRequest, CreateRequest, EngineFile, ImageLayout, MeasureSource, Repair,
+    TailRequest,
 };
 pub use sandbox::{EnginePolicy, FileAccess, Grant, landlock_available};

@@ -144,7 +144,8 @@ pub struct EngineExit {
     pub stderr_truncated: bool,
 }
 
-/// A running engine. Dropping it kills the engine at once; its thread collects what is left.
+/// A running engine. Dropping it kills the engine at once; its thread collects what is left. Only the engine itself is
+/// meant: programs it starts in turn are not followed, and the engines used here start none.
 #[derive(Debug)]
 pub struct EngineProcess {
     handle: Handle,
@@ -182,7 +183,7 @@ impl EngineProcess {
         let reports_progress = spec.reports_progress;
         std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || supervise(&policy, &spec, started_sender, &ended_sender))
+            .spawn(move || supervise(&policy, spec, started_sender, &ended_sender))
             .map_err(|source| SpawnError::Start { source })?;
         let Started { handle, stdin, stdout, stderr } = started.await.map_err(|_| SpawnError::Start {
             source: std::io::Error::other("the thread of the engine ended early"),
@@ -329,7 +330,7 @@ impl Drop for EngineProcess {
 /// The life of the engine's thread.
 fn supervise(
     policy: &EnginePolicy,
-    spec: &EngineSpec,
+    spec: EngineSpec,
     started: oneshot::Sender<Result<Started, SpawnError>>,
     ended: &watch::Sender<Option<EngineStatus>>,
 ) {
@@ -346,9 +347,11 @@ fn supervise(
     ended.send_replace(Some(status));
 }
 
-fn start(policy: &EnginePolicy, spec: &EngineSpec) -> Result<(Child, Started), SpawnError> {
-    let mut command = sandbox::command(policy, spec)?;
+/// The granted files are closed again when this returns; the kernel's rules do not need them open.
+fn start(policy: &EnginePolicy, spec: EngineSpec) -> Result<(Child, Started), SpawnError> {
+    let mut command = sandbox::command(policy, &spec)?;
     sandbox::restrict_this_thread(policy, &spec.grants)?;
+    drop(spec);
     let mut child = command.spawn().map_err(|source| SpawnError::Start { source })?;
     let pid = i32::try_from(child.id()).unwrap_or_default();
     let opened = Pid::from_raw(pid)

@@ -7,7 +7,7 @@ use super::failure::{EngineFailure, FailureCause, FailureContext, FileRole, clas
 use super::process::{EngineExit, EngineProcess, SpawnError};
 use super::report::{self, CheckReport, Comparison, EngineVersion, Measurement, NoAnswer, QemuInfo};
 use super::request::{
-    CompareRequest, ConvertRequest, CreateRequest, EngineFile, Invocation, MeasureSource, Repair,
+    CompareRequest, ConvertRequest, CreateRequest, EngineFile, Invocation, MeasureSource, Repair, TailRequest,
 };
 use super::sandbox::EnginePolicy;
 use crate::disk::image::ImageFormat;
@@ -145,6 +145,18 @@ impl QemuImg {
     /// # Errors
     /// [`SpawnError`].
     pub async fn start_compare(&self, request: &CompareRequest) -> Result<Running<Comparison>, SpawnError> {
+        self.start(request.invocation(), report::compare).await
+    }
+
+    /// Starts looking whether the end of a disk holds nothing but zeros: the proof that it may be cut off. The answer is
+    /// [`Comparison::Identical`], or where the first other byte is, counted from the beginning of that end.
+    ///
+    /// Content decides, not allocation, so a fixed disk can be shrunk as well; and of a VHDX the engine knows no
+    /// allocation at all. The whole end is read, at several gigabytes a second where nothing is allocated.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub async fn start_tail_check(&self, request: &TailRequest) -> Result<Running<Comparison>, SpawnError> {
         self.start(request.invocation(), report::compare).await
     }
 

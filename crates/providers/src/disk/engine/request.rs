@@ -122,6 +122,21 @@ pub struct CompareRequest {
     pub backing: Vec<EngineFile>,
 }
 
+/// The end of a disk that may be cut off if nothing is in it.
+#[derive(Debug, Clone)]
+pub struct TailRequest {
+    /// The image.
+    pub image: EngineFile,
+    /// Its format.
+    pub format: ImageFormat,
+    /// The images it is based on.
+    pub backing: Vec<EngineFile>,
+    /// Where the end begins, in bytes; a multiple of 512.
+    pub from_byte: u64,
+    /// The size of the whole disk in bytes.
+    pub virtual_size_bytes: u64,
+}
+
 /// What a check may repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
@@ -222,7 +237,7 @@ impl ConvertRequest {
             // The description names its formats itself, so `-f` would only contradict it.
             Some(bytes) => invocation
                 .args(["-O", self.layout.format.engine_name()])
-                .args([&window(&self.source, self.source_format, bytes)])
+                .args([&window(&self.source, self.source_format, 0, bytes)])
                 .grant(&self.source, FileRole::Source, self.source_format),
             None => invocation
                 .args(["-f", self.source_format.engine_name(), "-O", self.layout.format.engine_name()])
@@ -241,6 +256,19 @@ impl CompareRequest {
             .args(["-f", left_format.engine_name(), "-F", right_format.engine_name()])
             .file(left, FileRole::Source, *left_format)
             .file(right, FileRole::Source, *right_format)
+            .backing(&self.backing)
+    }
+}
+
+impl TailRequest {
+    /// Compares the end with a disk of zeros of the same size, which the engine makes up.
+    pub(super) fn invocation(&self) -> Invocation {
+        let bytes = self.virtual_size_bytes.saturating_sub(self.from_byte);
+        let zeros = serde_json::json!({ "driver": "null-co", "size": bytes, "read-zeroes": true });
+        Invocation::new(["compare"])
+            .with_progress()
+            .args([&window(&self.image, self.format, self.from_byte, bytes), &format!("json:{zeros}")])
+            .grant(&self.image, FileRole::Source, self.format)
             .backing(&self.backing)
     }
 }
@@ -281,11 +309,11 @@ impl Repair {
     }
 }
 
-/// The start of a disk as a disk of its own.
-fn window(file: &EngineFile, format: ImageFormat, bytes: u64) -> String {
+/// A part of a disk as a disk of its own.
+fn window(file: &EngineFile, format: ImageFormat, from_byte: u64, bytes: u64) -> String {
     let description = serde_json::json!({
         "driver": "raw",
-        "offset": 0,
+        "offset": from_byte,
         "size": bytes,
         "file": { "driver": format.engine_name(), "file": { "driver": "file", "filename": file.path } },
     });

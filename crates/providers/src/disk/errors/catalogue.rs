@@ -237,7 +237,7 @@ entries! {
         "VHD sets, their snapshots and resilient change tracking have no counterpart in the engine.",
         &["Use a plain VHDX."];
     SHRINK_IN_USE = "CWDISK1110", 32775, Failed, Other, Minor, 44 "Resource at or Nearing Capacity",
-        "\"{0}\" cannot become {1} bytes small: it has data up to byte {2}.",
+        "\"{0}\" cannot become {1} bytes small: it has data at byte {2}.",
         "Cutting off data would destroy the content. Only the unused end of a disk can be cut off.",
         &["Shrink the partitions inside the disk first (their backup table must move too), then try again.", "Choose a size of at least the number of bytes in use."];
     SHRINK_FORMAT = "CWDISK1111", 32770, NotSupported, UnsupportedOperation, Minor, 58 "Version Mismatch",

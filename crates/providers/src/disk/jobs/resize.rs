@@ -5,8 +5,8 @@
 
 use super::Order;
 use super::steps::{Allocate, Copy, Publish, Verify, verified};
-use super::toolbox::{Toolbox, Tools, engine_error, failed};
-use crate::disk::engine::EngineFile;
+use super::toolbox::{Share, Toolbox, Tools, attend, engine_error, failed};
+use crate::disk::engine::{Comparison, EngineFile, TailRequest};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
 use crate::disk::layout::{StoredFormat, StoredLayout};
@@ -87,17 +87,20 @@ impl Step for RoomCheck {
             return Ok(String::new());
         }
         let source = self.tools.look_at(&self.path, self.format).await.map_err(fail)?;
-        let used = self
-            .tools
-            .engine
-            .data_end(&source.file, self.format, &source.backing, self.size)
-            .await
-            .map_err(|e| fail(engine_error(&e, &names)))?;
-        match used {
-            Some(end) if end > self.size => {
-                Err(fail(errors::shrink_in_use(&self.path, &self.size.to_string(), &end.to_string())))
+        let request = TailRequest {
+            image: source.file,
+            format: self.format,
+            backing: source.backing,
+            from_byte: self.size,
+            virtual_size_bytes: old,
+        };
+        let started = self.tools.engine.start_tail_check(&request).await;
+        match attend(context, started, Share { total: 0 }, &names).await? {
+            Comparison::Identical { .. } => Ok(String::new()),
+            Comparison::Different { at_byte } => {
+                let at = self.size.saturating_add(at_byte.unwrap_or(0));
+                Err(fail(errors::shrink_in_use(&self.path, &self.size.to_string(), &at.to_string())))
             }
-            _ => Ok(String::new()),
         }
     }
 

@@ -81,9 +81,10 @@ async fn the_end_of_an_engine_is_reported_whole() {
 
 #[tokio::test]
 async fn waiting_may_be_given_up_and_repeated() {
-    let mut engine = EngineProcess::spawn(&policy("/bin/sh"), spec(["-c", "echo a; read x; sleep 1000"]))
-        .await
-        .expect("starts");
+    let mut engine =
+        EngineProcess::spawn(&policy("/bin/sh"), spec(["-c", "echo a; read x; exec sleep 1000"]))
+            .await
+            .expect("starts");
     assert!(tokio::time::timeout(Duration::from_millis(5), engine.wait()).await.is_err());
     engine.kill().expect("alive");
     let first = engine.wait().await;
@@ -191,7 +192,7 @@ async fn a_pause_stops_the_work_and_nothing_is_lost() {
     let (source, target) = (scratch.path().join("source"), scratch.path().join("target"));
     write_pattern(&source, 32 << 20);
     File::create(&target).expect("created");
-    let mut convert = spec(["convert", "-p", "-r", "24M", "-f", "raw", "-O", "raw"]);
+    let mut convert = spec(["convert", "-p", "-r", "12M", "-f", "raw", "-O", "raw"]);
     convert.args.extend([source.clone().into_os_string(), target.clone().into_os_string()]);
     convert.grants = vec![grant(&source, FileAccess::Read), grant(&target, FileAccess::ReadWrite)];
     convert.reports_progress = true;
@@ -293,13 +294,13 @@ async fn an_engine_has_no_privileges_and_dies_with_its_thread() {
 
 #[tokio::test]
 async fn another_user_is_taken_only_with_the_right_to() {
-    let nobody = EnginePolicy { user: Some((65534, 65534)), ..policy("/bin/sh") };
+    let nobody = EnginePolicy { user: Some((65533, 65533)), ..policy("/bin/sh") };
     let ids = || spec(["-c", "id -u; id -g; id -G"]);
     if rustix::process::geteuid().is_root() {
-        assert_eq!(text(&run(&nobody, ids()).await.stdout), "65534\n65534\n65534\n");
+        assert_eq!(text(&run(&nobody, ids()).await.stdout), "65533\n65533\n65533\n");
     } else {
         let refused = EngineProcess::spawn(&nobody, ids()).await;
-        assert!(matches!(refused, Err(SpawnError::CannotChangeUser { uid: 65534, gid: 65534 })));
+        assert!(matches!(refused, Err(SpawnError::CannotChangeUser { uid: 65533, gid: 65533 })));
     }
 }
 

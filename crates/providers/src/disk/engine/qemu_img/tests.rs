@@ -274,6 +274,38 @@ async fn a_difference_is_found_where_it_is() {
 }
 
 #[tokio::test]
+async fn only_zeros_may_be_cut_off() {
+    let bench = Bench::new();
+    // Data up to byte 5,000,192 and nothing behind it.
+    bench.disk("disk.raw", 5_000_192);
+    bench.cut("disk.raw", 8 * MIB);
+    for (format, subformat) in [
+        (ImageFormat::Raw, Subformat::Dynamic),
+        (ImageFormat::Vhd, Subformat::Fixed),
+        (ImageFormat::Vhd, Subformat::Dynamic),
+        (ImageFormat::Vhdx, Subformat::Fixed),
+        (ImageFormat::Vhdx, Subformat::Dynamic),
+        (ImageFormat::Qcow2, Subformat::Dynamic),
+    ] {
+        let source = ("disk.raw", ImageFormat::Raw);
+        bench.try_convert(source, ("image", format, subformat)).await.expect("converted");
+        let mut request = TailRequest {
+            image: bench.source("image"),
+            format,
+            backing: vec![],
+            from_byte: 5_000_192,
+            virtual_size_bytes: 8 * MIB,
+        };
+        let mut running = bench.engine.start_tail_check(&request).await.expect("starts");
+        assert_eq!(running.finish().await, Ok(SAME), "{format} {subformat:?}");
+        request.from_byte -= 512;
+        let mut running = bench.engine.start_tail_check(&request).await.expect("starts");
+        let different = Comparison::Different { at_byte: Some(0) };
+        assert_eq!(running.finish().await, Ok(different), "{format} {subformat:?}");
+    }
+}
+
+#[tokio::test]
 async fn overlays_need_their_base_granted() {
     let bench = Bench::new();
     bench.disk("base.raw", MIB);
@@ -525,21 +557,19 @@ async fn space_is_measured_where_the_format_can() {
 async fn an_image_in_use_is_refused_unless_asked_for() {
     let bench = Bench::new();
     bench.create("used.qcow2", layout(ImageFormat::Qcow2, Subformat::Dynamic), MIB).await.expect("made");
-    let writable = bench.in_place("used.qcow2");
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(bench.scratch.path().join("used.qcow2"))
-        .expect("opens");
+    // All opened first: closing any descriptor of the file would give up the locks of this process.
+    let (source, writable) = (bench.source("used.qcow2"), bench.in_place("used.qcow2"));
+    let path = bench.scratch.path().join("used.qcow2");
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("opens");
+    let (format, named) = (ImageFormat::Qcow2, bench.named("used.qcow2"));
     // QEMU marks what it does by shared locks on single bytes, so a shared lock on all bytes looks like a writer; an
     // exclusive one is that of some other program.
-    for lock in [FlockOperation::NonBlockingLockShared, FlockOperation::NonBlockingLockExclusive] {
+    for lock in [FlockOperation::NonBlockingLockExclusive, FlockOperation::NonBlockingLockShared] {
         rustix::fs::fcntl_lock(&file, lock).expect("locked");
-        let cause = bench.info_failure("used.qcow2", ImageFormat::Qcow2).await;
-        assert_eq!(cause, FailureCause::SharedLockRefused { file: bench.named("used.qcow2") });
-        let resized = bench.engine.resize(&writable, ImageFormat::Qcow2, 2 * MIB, false).await;
-        assert_eq!(failed(resized), FailureCause::WriteLockRefused { file: bench.named("used.qcow2") });
+        let read = failed(bench.engine.info(&source, format, false).await);
+        assert_eq!(read, FailureCause::SharedLockRefused { file: named.clone() });
+        let resized = failed(bench.engine.resize(&writable, format, 2 * MIB, false).await);
+        assert_eq!(resized, FailureCause::WriteLockRefused { file: named.clone() });
     }
-    rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared).expect("locked");
-    bench.engine.info(&bench.source("used.qcow2"), ImageFormat::Qcow2, true).await.expect("in use is fine");
+    bench.engine.info(&source, format, true).await.expect("in use is fine");
 }
