@@ -274,6 +274,7 @@ pub async fn attend<T: Send>(
                 return result.map_err(|f| failed(context, names, errors::engine_failed(&f, names)));
             }
             Seen::Wish => {}
+            Seen::Progress if share.total == 0 => {}
             Seen::Progress => {
                 let percent = progress.borrow_and_update().clamp(0.0, 100.0);
                 context.set_progress(Progress {

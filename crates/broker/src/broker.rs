@@ -1,0 +1,311 @@
+//! The one entrance: [`Broker::execute`].
+
+use crate::associations::{self, Wanted};
+use crate::authorize::{Permission, permission};
+use crate::errors;
+use crate::pull::{self, Sessions};
+use crate::registry::{BuildError, Namespace, Registry};
+use crate::stream::ObjectStream;
+use crate::{classes, instances, methods, query};
+use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
+use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
+use cimwright_jobs::Jobs;
+use cimwright_sdk::{Context, Plugin, Principal};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The object manager. Cheap to clone; all clones are the same broker.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+/// What an operation answers.
+pub enum Answer {
+    /// All of it.
+    Whole(OperationResult),
+    /// A set of instances, to be fetched portion by portion.
+    Stream(ObjectStream),
+}
+
+/// How much a client may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How many enumeration sessions may be open at once.
+    pub sessions: usize,
+    /// How many of them one user may have.
+    pub sessions_per_user: usize,
+    /// How long an idle session is kept when the client does not say (OperationTimeout is NULL).
+    pub default_timeout: Duration,
+    /// The longest OperationTimeout that is accepted; 0, which means for ever, never is.
+    pub max_timeout: Duration,
+    /// The most objects in one answer of an Open or Pull operation, whatever MaxObjectCount says.
+    pub max_object_count: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 256,
+            sessions_per_user: 32,
+            default_timeout: Duration::from_secs(90),
+            max_timeout: Duration::from_secs(600),
+            max_object_count: 1000,
+        }
+    }
+}
+
+/// Makes the text of an embedded instance into the instance, or says why it is none.
+pub type EmbeddedParser = Arc<dyn Fn(&str) -> Result<Instance, String> + Send + Sync>;
+
+/// What all operations share.
+pub(crate) struct Inner {
+    pub(crate) jobs: Jobs,
+    pub(crate) registry: Registry,
+    pub(crate) sessions: Sessions,
+    pub(crate) limits: Limits,
+    pub(crate) parser: EmbeddedParser,
+    /// Held while the settings of a job are read, changed and written back.
+    pub(crate) settings: tokio::sync::Mutex<()>,
+    catalogues: Vec<&'static Catalogue>,
+}
+
+/// Whose operation it is, and where.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) principal: Principal,
+    pub(crate) namespace: Arc<Namespace>,
+}
+
+impl Scope {
+    /// What a provider is told.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            principal: &self.principal,
+            namespace: &self.namespace.name,
+            schema: &self.namespace.schema,
+        }
+    }
+}
+
+/// Puts a broker together.
+pub struct BrokerBuilder {
+    jobs: Jobs,
+    namespaces: Vec<(NamespaceName, Schema)>,
+    plugins: Vec<Plugin>,
+    parser: EmbeddedParser,
+    limits: Limits,
+}
+
+impl BrokerBuilder {
+    /// Adds a namespace with its classes.
+    #[must_use]
+    pub fn namespace(mut self, name: NamespaceName, schema: Schema) -> Self {
+        self.namespaces.push((name, schema));
+        self
+    }
+
+    /// Adds a provider. The kinds of jobs it brings are not looked at: whoever opens [`Jobs`] registers them.
+    #[must_use]
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// Sets how the text of an embedded instance is read; without it, only embedded objects are accepted.
+    #[must_use]
+    pub fn embedded_parser(mut self, parser: EmbeddedParser) -> Self {
+        self.parser = parser;
+        self
+    }
+
+    /// Sets other limits than the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// When the plugins do not fit the namespaces or one another.
+    pub fn build(self) -> Result<Broker, BuildError> {
+        let mut catalogues: Vec<&'static Catalogue> =
+            vec![&cimwright_jobs::errors::CATALOGUE, &errors::CATALOGUE];
+        for catalogue in self.plugins.iter().flat_map(|p| &p.catalogues) {
+            if !catalogues.iter().any(|c| std::ptr::eq(*c, *catalogue)) {
+                catalogues.push(catalogue);
+            }
+        }
+        let registry = Registry::new(self.namespaces, self.plugins)?;
+        Ok(Broker {
+            inner: Arc::new(Inner {
+                jobs: self.jobs,
+                registry,
+                sessions: Sessions::default(),
+                limits: self.limits,
+                parser: self.parser,
+                settings: tokio::sync::Mutex::default(),
+                catalogues,
+            }),
+        })
+    }
+}
+
+impl Broker {
+    /// Begins to put a broker together.
+    pub fn builder(jobs: Jobs) -> BrokerBuilder {
+        BrokerBuilder {
+            jobs,
+            namespaces: Vec::new(),
+            plugins: Vec::new(),
+            parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Carries out an operation for a user.
+    ///
+    /// Operations that change something go on to their end even when the returned future is dropped, as it is when a client
+    /// disconnects.
+    ///
+    /// # Errors
+    /// With the status codes of DSP0200 5.3; anything that is not served answers CIM_ERR_NOT_SUPPORTED.
+    pub async fn execute(&self, principal: &Principal, request: Request) -> Result<Answer, CimError> {
+        let Request { namespace, operation } = request;
+        let namespace = self.inner.registry.namespace(&namespace)?;
+        let permission = permission(principal.role(), &operation);
+        let scope = Scope {
+            inner: Arc::clone(&self.inner),
+            principal: principal.clone(),
+            namespace: Arc::clone(namespace),
+        };
+        if permission == Permission::Denied && !matches!(operation, Operation::InvokeMethod { .. }) {
+            return Err(errors::denied(principal, operation_name(&operation)));
+        }
+        dispatch(scope, permission, operation).await
+    }
+
+    /// The jobs behind the job classes.
+    pub fn jobs(&self) -> &Jobs {
+        &self.inner.jobs
+    }
+
+    /// The classes of a namespace.
+    pub fn schema(&self, ns: &NamespaceName) -> Option<Arc<Schema>> {
+        self.inner.registry.namespace(ns).ok().map(|n| Arc::clone(&n.schema))
+    }
+
+    /// Every reason this server can give, by who gives it.
+    pub fn catalogues(&self) -> &[&'static Catalogue] {
+        &self.inner.catalogues
+    }
+}
+
+async fn dispatch(scope: Scope, permission: Permission, operation: Operation) -> Result<Answer, CimError> {
+    let schema = &scope.namespace.schema;
+    let whole = match operation {
+        Operation::GetClass { class, options } => classes::get(schema, &class, &options)?,
+        Operation::EnumerateClasses { class, deep, options } => {
+            classes::enumerate(schema, class.as_ref(), deep, &options)?
+        }
+        Operation::EnumerateClassNames { class, deep } => {
+            classes::enumerate_names(schema, class.as_ref(), deep)?
+        }
+        Operation::GetQualifier { name } => classes::qualifier(schema, &name)?,
+        Operation::EnumerateQualifiers => OperationResult::Qualifiers(schema.qualifiers().cloned().collect()),
+        Operation::GetInstance { path, options } => {
+            OperationResult::Instance(Box::new(instances::get(&scope, &path, &options).await?))
+        }
+        Operation::EnumerateInstances { class, deep, options } => {
+            return instances::enumerate(&scope, &class, deep, &options).map(Answer::Stream);
+        }
+        Operation::EnumerateInstanceNames { class } => {
+            return instances::enumerate_names(&scope, &class).map(Answer::Stream);
+        }
+        Operation::ModifyInstance { instance, property_list } => {
+            instances::modify(scope, permission, instance, property_list).await?
+        }
+        Operation::DeleteInstance { path } => instances::delete(scope, permission, path).await?,
+        Operation::Associators { object, filter, options } => {
+            return associations::answer(&scope, &object, &filter, Wanted::Associators, &options).await;
+        }
+        Operation::AssociatorNames { object, filter } => {
+            return associations::answer_names(&scope, &object, &filter, Wanted::Associators).await;
+        }
+        Operation::References { object, filter, options } => {
+            return associations::answer(&scope, &object, &filter, Wanted::References, &options).await;
+        }
+        Operation::ReferenceNames { object, filter } => {
+            return associations::answer_names(&scope, &object, &filter, Wanted::References).await;
+        }
+        Operation::ExecQuery { query } => return query::execute(&scope, query).map(Answer::Stream),
+        Operation::OpenEnumerateInstances { class, deep, options, open } => {
+            let stream = instances::enumerate(&scope, &class, deep, &options)?;
+            pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
+        }
+        Operation::OpenEnumerateInstancePaths { class, open } => {
+            let stream = instances::enumerate_names(&scope, &class)?;
+            pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
+        }
+        Operation::OpenAssociatorInstances { object, filter, options, open } => {
+            let stream =
+                associations::stream(&scope, &object, &filter, Wanted::Associators, Some(&options)).await?;
+            pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
+        }
+        Operation::OpenAssociatorInstancePaths { object, filter, open } => {
+            let stream = associations::stream(&scope, &object, &filter, Wanted::Associators, None).await?;
+            pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
+        }
+        Operation::OpenReferenceInstances { object, filter, options, open } => {
+            let stream =
+                associations::stream(&scope, &object, &filter, Wanted::References, Some(&options)).await?;
+            pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
+        }
+        Operation::OpenReferenceInstancePaths { object, filter, open } => {
+            let stream = associations::stream(&scope, &object, &filter, Wanted::References, None).await?;
+            pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
+        }
+        Operation::OpenQueryInstances { query, return_query_result_class, open } => {
+            let class = query::result_class(&scope, &query)?;
+            let stream = query::execute(&scope, query)?;
+            let mut result = pull::open(&scope, stream, PullKind::Instances, &open).await?;
+            if let OperationResult::Pulled { query_result_class, .. } = &mut result {
+                *query_result_class = return_query_result_class.then(|| Box::new(class));
+            }
+            result
+        }
+        Operation::Pull { kind, context, max_object_count } => {
+            pull::pull(&scope, kind, &context, max_object_count).await?
+        }
+        Operation::CloseEnumeration { context } => pull::close(&scope, &context)?,
+        Operation::EnumerationCount { context } => pull::count(&scope, &context)?,
+        Operation::InvokeMethod { target, method, params } => {
+            methods::invoke(scope, permission, target, method, params).await?
+        }
+        Operation::CreateInstance { instance } => {
+            scope.namespace.class(&instance.class)?;
+            return Err(CimError::not_supported(format!(
+                "instances of {} are not made by CreateInstance; jobs come from the methods of the services",
+                instance.class
+            )));
+        }
+        Operation::Unsupported { name } => {
+            return Err(CimError::not_supported(format!("this server does not know the operation {name}")));
+        }
+    };
+    Ok(Answer::Whole(whole))
+}
+
+/// The name of an operation that a role may be too low for.
+fn operation_name(operation: &Operation) -> String {
+    match operation {
+        Operation::ModifyInstance { instance, .. } => format!("ModifyInstance of {}", instance.class),
+        Operation::DeleteInstance { path } => format!("DeleteInstance of {}", path.class),
+        Operation::CreateInstance { instance } => format!("CreateInstance of {}", instance.class),
+        Operation::InvokeMethod { target, method, .. } => format!("{}.{method}", ObjectPath::class(target)),
+        _ => "this operation".to_owned(),
+    }
+}

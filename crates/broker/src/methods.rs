@@ -1,0 +1,219 @@
+//! InvokeMethod: finds who answers, checks the call against the class, and makes long work into a job.
+
+use crate::authorize::Permission;
+use crate::broker::Scope;
+use crate::errors;
+use crate::instances;
+use crate::job_control::{self, Control};
+use crate::params::{declared_param, fit_in, fit_out};
+use crate::paths;
+use crate::registry::{Dialect, JOB_ROOT};
+use cimwright_cim::coerce::integer_value;
+use cimwright_cim::operation::OperationResult;
+use cimwright_cim::{
+    CimError, CimStatus, CimType, Class, ClassPath, ErrorDetail, InstancePath, Method, Name, ObjectPath,
+    Param, Parameter, Value,
+};
+use cimwright_jobs::{JobId, JobRecord, JobSettings, JobSpec};
+use cimwright_sdk::{MethodCall, MethodOutcome, NewJob};
+use std::future::Future;
+use std::sync::Arc;
+use tracing::Instrument as _;
+
+/// "Method Parameters Checked - Job Started".
+const JOB_STARTED: u32 = 4096;
+
+/// CIM_ManagedElement.Caption: MaxLen.
+const CAPTION_LENGTH: usize = 64;
+
+/// InvokeMethod.
+pub(crate) async fn invoke(
+    scope: Scope,
+    permission: Permission,
+    target: ObjectPath,
+    method: Name,
+    params: Vec<Param>,
+) -> Result<OperationResult, CimError> {
+    let class = Arc::clone(scope.namespace.class(target.class())?);
+    let Some(method) = class.method(method.as_str()).cloned() else {
+        let text = format!("{} has no method {method}", class.name);
+        return Err(CimError::new(CimStatus::MethodNotFound, text));
+    };
+    if let Some(dialect) = scope.namespace.dialect(&class.name).cloned()
+        && let Some(control) = Control::of(&method.name)
+    {
+        let params = fit_in(&scope, &method, params)?;
+        let path = instance_path(&scope, &class, &method, target)?;
+        if control.only_looks() {
+            return job_control::look(&scope, &dialect, &method, &path).await;
+        }
+        return detached(async move {
+            job_control::control(&scope, &dialect, control, &method, &path, &params).await
+        })
+        .await;
+    }
+    if permission == Permission::Denied {
+        return Err(errors::denied(&scope.principal, format_args!("{}.{}", class.name, method.name)));
+    }
+    let Some(provider) = scope.namespace.methods(&class.name).cloned() else {
+        let text = format!("{}.{} is declared, but nobody implements it here", class.name, method.name);
+        return Err(CimError::new(CimStatus::MethodNotAvailable, text));
+    };
+    let params = fit_in(&scope, &method, params)?;
+    let target = if method.is_static() || class.keys().next().is_none() {
+        ObjectPath::Class(ClassPath::new(scope.namespace.name.clone(), class.name.clone()))
+    } else {
+        let path = instance_path(&scope, &class, &method, target)?;
+        if instances::find(&scope, &path).await?.is_none() {
+            return Err(instances::absent(&path));
+        }
+        ObjectPath::Instance(path)
+    };
+    detached(async move {
+        let call = MethodCall { target, method: method.name.clone(), params };
+        let outcome = provider.invoke(scope.context(), call).await?;
+        answer(&scope, &method, outcome).await
+    })
+    .await
+}
+
+/// Runs to the end whatever becomes of the client that asked; a panic becomes an error of this one operation.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, CimError>> + Send + 'static,
+) -> Result<T, CimError> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => {
+            tracing::error!(%error, "an operation panicked");
+            Err(CimError::failed("the operation met a defect of the server; its log says more"))
+        }
+        Err(_) => Err(CimError::new(CimStatus::ServerIsShuttingDown, "the server is shutting down")),
+    }
+}
+
+/// The answer of a method with a return value of its declared type.
+pub(crate) fn method_result(method: &Method, code: u32, out: Vec<Param>) -> OperationResult {
+    let cim_type = method.return_type.unwrap_or(CimType::Uint32);
+    let value = integer_value(i128::from(code), cim_type).unwrap_or(Value::Uint32(code));
+    OperationResult::Method { return_value: method.return_type.map(|_| value), out }
+}
+
+/// The path of the instance that a method is called on.
+fn instance_path(
+    scope: &Scope,
+    class: &Class,
+    method: &Method,
+    target: ObjectPath,
+) -> Result<InstancePath, CimError> {
+    match target {
+        ObjectPath::Instance(path) => paths::exact(&scope.namespace, &path),
+        ObjectPath::Class(_) => Err(CimError::invalid_parameter(format!(
+            "{}.{} is not static: call it on an instance of {0}, not on the class",
+            class.name, method.name
+        ))),
+    }
+}
+
+async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Result<OperationResult, CimError> {
+    match outcome {
+        MethodOutcome::Done { return_value, out } => {
+            Ok(method_result(method, return_value, fit_out(scope, method, out)))
+        }
+        MethodOutcome::Job(job) => {
+            let dialect = face(scope, &job)?;
+            let (spec, settings) = spec(scope, *job);
+            let record = scope.inner.jobs.start(spec, settings).await.map_err(errors::from_jobs)?;
+            let out = job_parameter(scope, method).map(|p| job_reference(p, &dialect, &record));
+            Ok(method_result(method, JOB_STARTED, out.into_iter().collect()))
+        }
+        MethodOutcome::Refused { job, reason } => refuse(scope, method, *job, *reason).await,
+    }
+}
+
+/// The reason's code; where the caller can be given a job, also one that has failed already and can be asked for the whole
+/// reason.
+async fn refuse(
+    scope: &Scope,
+    method: &Method,
+    job: NewJob,
+    reason: ErrorDetail,
+) -> Result<OperationResult, CimError> {
+    let code = u32::from(errors::code_of(&reason));
+    let Some(parameter) = job_parameter(scope, method) else {
+        tracing::info!(method = %method.name, code, error = reason.message_id, "refused: {}", reason.message);
+        return Ok(method_result(method, code, Vec::new()));
+    };
+    let dialect = face(scope, &job)?;
+    let (spec, settings) = spec(scope, job);
+    let record = match scope.inner.jobs.refuse(spec, settings, reason.clone()).await {
+        Ok(record) => record,
+        // Without the job the reason would be lost; an error can carry it.
+        Err(error) => return Err(errors::from_jobs(error).with_detail(reason)),
+    };
+    Ok(method_result(method, code, vec![job_reference(parameter, &dialect, &record)]))
+}
+
+/// The class that shows the job in the namespace that was called.
+fn face(scope: &Scope, job: &NewJob) -> Result<Arc<Dialect>, CimError> {
+    scope.namespace.dialect_of(job.family).cloned().ok_or_else(|| {
+        tracing::error!(family = job.family, namespace = %scope.namespace.name, "no class shows jobs of this family");
+        CimError::failed(format!("{} has no class for the job that would do this", scope.namespace.name))
+    })
+}
+
+/// The output parameter that takes the job, whatever its name.
+fn job_parameter<'a>(scope: &Scope, method: &'a Method) -> Option<&'a Parameter> {
+    method.parameters.iter().find(|p| {
+        let class = p.reference_class.as_ref().filter(|_| p.is_out() && paths::is_reference(p.cim_type));
+        class.is_some_and(|c| scope.namespace.schema.is_a(c.as_str(), JOB_ROOT))
+    })
+}
+
+fn job_reference(parameter: &Parameter, dialect: &Dialect, record: &JobRecord) -> Param {
+    let path: Value = dialect.template.path(record).into();
+    let value = if parameter.is_array { Value::Array(vec![Some(path)]) } else { path };
+    declared_param(parameter, Some(value))
+}
+
+fn spec(scope: &Scope, job: NewJob) -> (JobSpec, JobSettings) {
+    let spec = JobSpec {
+        id: JobId::generate(),
+        family: job.family.to_owned(),
+        kind: job.kind.to_owned(),
+        payload: job.payload,
+        origin: scope.namespace.name.clone(),
+        owner: scope.principal.name().to_owned(),
+        name: job.name,
+        caption: shortened(job.caption, CAPTION_LENGTH),
+        description: job.description,
+        job_type: job.job_type,
+        owning_element: job.owning_element,
+        affected: job.affected,
+        submitted: scope.inner.jobs.clock().now(),
+    };
+    let mut settings = scope.inner.jobs.default_settings();
+    settings.priority = job.priority.unwrap_or(settings.priority);
+    (spec, settings)
+}
+
+fn shortened(text: String, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text;
+    }
+    let mut short: String = text.chars().take(length - 1).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_fit_their_class() {
+        assert_eq!(shortened("é".repeat(64), 64).chars().count(), 64);
+        let short = shortened("é".repeat(65), 64);
+        assert_eq!(short.chars().count(), 64);
+        assert!(short.ends_with("é…"));
+    }
+}

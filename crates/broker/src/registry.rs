@@ -1,0 +1,267 @@
+//! Who answers for which class of which namespace. Made once, at the start; never changes.
+
+use crate::job_instance::Template;
+use crate::links::Link;
+use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
+use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The class that every class of jobs descends from.
+pub(crate) const JOB_ROOT: &str = "CIM_Job";
+
+/// The key of every class of jobs.
+pub(crate) const JOB_KEY: &str = "InstanceID";
+
+/// Why a broker cannot be put together. Each is a mistake in the wiring or in a plugin, found at the start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A namespace was given twice.
+    #[error("the namespace {0} is given twice")]
+    NamespaceTwice(NamespaceName),
+    /// A plugin names a namespace that does not exist.
+    #[error("the plugin {plugin} serves the namespace {namespace}, which does not exist")]
+    NoNamespace {
+        /// The plugin.
+        plugin: &'static str,
+        /// The namespace.
+        namespace: NamespaceName,
+    },
+    /// A plugin names a class that its namespace does not have.
+    #[error("the plugin {plugin} names the class {class}, which {namespace} does not have")]
+    NoClass {
+        /// The plugin.
+        plugin: &'static str,
+        /// The namespace.
+        namespace: NamespaceName,
+        /// The class.
+        class: ClassName,
+    },
+    /// Two plugins want to give the instances, or answer the methods, of one class.
+    #[error("the class {class} of {namespace} is served twice; the second time by the plugin {plugin}")]
+    ServedTwice {
+        /// The second plugin.
+        plugin: &'static str,
+        /// The namespace.
+        namespace: NamespaceName,
+        /// The class.
+        class: ClassName,
+    },
+    /// Two dialects for one class.
+    #[error(
+        "the class {class} of {namespace} has two job dialects; the second one comes from the plugin {plugin}"
+    )]
+    TwoDialects {
+        /// The second plugin.
+        plugin: &'static str,
+        /// The namespace.
+        namespace: NamespaceName,
+        /// The class.
+        class: ClassName,
+    },
+    /// The class of a dialect is no class of jobs with the key InstanceID.
+    #[error(
+        "the class {class} of {namespace} cannot show jobs: it is no CIM_Job with InstanceID as its only key"
+    )]
+    NoJobClass {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// The class.
+        class: ClassName,
+    },
+    /// An association of a dialect does not have one reference to a job and one to something else.
+    #[error(
+        "the class {class} of {namespace} cannot tie jobs to elements: it needs one reference to a job and one other"
+    )]
+    NoJobAssociation {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// The class.
+        class: ClassName,
+    },
+}
+
+/// All namespaces.
+pub(crate) struct Registry {
+    namespaces: HashMap<NamespaceName, Arc<Namespace>>,
+}
+
+/// A namespace: its classes and who answers for them.
+pub(crate) struct Namespace {
+    pub(crate) name: NamespaceName,
+    pub(crate) schema: Arc<Schema>,
+    /// The job classes.
+    pub(crate) dialects: Vec<Arc<Dialect>>,
+    served: HashMap<ClassName, Served>,
+}
+
+#[derive(Default)]
+struct Served {
+    instances: Option<Arc<dyn InstanceProvider>>,
+    methods: Option<Arc<dyn MethodProvider>>,
+}
+
+/// A job class, with all that can be known about it before the first job.
+pub(crate) struct Dialect {
+    /// What the plugin said.
+    pub(crate) face: JobDialect,
+    /// The class.
+    pub(crate) class: Arc<Class>,
+    /// Makes the instances.
+    pub(crate) template: Arc<Template>,
+    /// A blank instance of the class of GetError's answer.
+    pub(crate) blank_error: Instance,
+    /// A blank instance of the class of GetErrorEx's and GetErrors' answers.
+    pub(crate) blank_errors: Instance,
+    /// Its associations.
+    pub(crate) links: Vec<Arc<Link>>,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        namespaces: Vec<(NamespaceName, Schema)>,
+        plugins: Vec<Plugin>,
+    ) -> Result<Self, BuildError> {
+        let mut made: HashMap<NamespaceName, Namespace> = HashMap::new();
+        for (name, schema) in namespaces {
+            let namespace = Namespace {
+                name: name.clone(),
+                schema: Arc::new(schema),
+                dialects: Vec::new(),
+                served: HashMap::new(),
+            };
+            if made.insert(name.clone(), namespace).is_some() {
+                return Err(BuildError::NamespaceTwice(name));
+            }
+        }
+        for plugin in plugins {
+            for served in plugin.classes {
+                find(&mut made, plugin.name, &served.namespace)?.serve(plugin.name, served)?;
+            }
+            for dialect in plugin.dialects {
+                find(&mut made, plugin.name, &dialect.namespace)?.speak(plugin.name, dialect)?;
+            }
+        }
+        Ok(Self { namespaces: made.into_iter().map(|(name, n)| (name, Arc::new(n))).collect() })
+    }
+
+    /// The namespace of this name.
+    ///
+    /// # Errors
+    /// CIM_ERR_INVALID_NAMESPACE.
+    pub(crate) fn namespace(&self, name: &NamespaceName) -> Result<&Arc<Namespace>, CimError> {
+        self.namespaces
+            .get(name)
+            .ok_or_else(|| CimError::invalid_namespace(format!("there is no namespace {name}")))
+    }
+}
+
+impl Namespace {
+    /// The class of this name.
+    ///
+    /// # Errors
+    /// CIM_ERR_INVALID_CLASS.
+    pub(crate) fn class(&self, name: &ClassName) -> Result<&Arc<Class>, CimError> {
+        self.schema
+            .class(name.as_str())
+            .ok_or_else(|| CimError::invalid_class(format!("{} has no class {name}", self.name)))
+    }
+
+    /// The dialect that shows jobs as this class.
+    pub(crate) fn dialect(&self, class: &ClassName) -> Option<&Arc<Dialect>> {
+        self.dialects.iter().find(|d| d.face.class == *class)
+    }
+
+    /// The dialect that shows the jobs of a family.
+    pub(crate) fn dialect_of(&self, family: &str) -> Option<&Arc<Dialect>> {
+        self.dialects.iter().find(|d| d.face.family == family)
+    }
+
+    /// Who gives the instances of a class.
+    pub(crate) fn instances(&self, class: &ClassName) -> Option<&Arc<dyn InstanceProvider>> {
+        self.served.get(class)?.instances.as_ref()
+    }
+
+    /// Who answers the methods of a class.
+    pub(crate) fn methods(&self, class: &ClassName) -> Option<&Arc<dyn MethodProvider>> {
+        self.served.get(class)?.methods.as_ref()
+    }
+
+    /// The classes that have an instance provider, in the order of the schema.
+    pub(crate) fn provided(&self) -> impl Iterator<Item = &ClassName> {
+        self.schema.class_names().iter().filter(|c| self.instances(c).is_some())
+    }
+
+    fn serve(&mut self, plugin: &'static str, served: ServedClass) -> Result<(), BuildError> {
+        let ServedClass { namespace, class, instances, methods } = served;
+        if !self.schema.contains(class.as_str()) {
+            return Err(BuildError::NoClass { plugin, namespace, class });
+        }
+        let entry = self.served.entry(class.clone()).or_default();
+        let twice = (entry.instances.is_some() && instances.is_some())
+            || (entry.methods.is_some() && methods.is_some());
+        if twice {
+            return Err(BuildError::ServedTwice { plugin, namespace, class });
+        }
+        entry.instances = entry.instances.take().or(instances);
+        entry.methods = entry.methods.take().or(methods);
+        Ok(())
+    }
+
+    fn speak(&mut self, plugin: &'static str, face: JobDialect) -> Result<(), BuildError> {
+        let namespace = &self.name;
+        let class_of = |class: &ClassName| {
+            self.schema.class(class.as_str()).cloned().ok_or_else(|| BuildError::NoClass {
+                plugin,
+                namespace: namespace.clone(),
+                class: class.clone(),
+            })
+        };
+        let class = class_of(&face.class)?;
+        if self.dialect(&face.class).is_some() {
+            return Err(BuildError::TwoDialects { plugin, namespace: namespace.clone(), class: face.class });
+        }
+        let keys: Vec<_> = class.keys().collect();
+        if !self.schema.is_a(class.name.as_str(), JOB_ROOT) || !matches!(keys[..], [k] if k.name.is(JOB_KEY))
+        {
+            return Err(BuildError::NoJobClass { namespace: namespace.clone(), class: face.class });
+        }
+        let mut links = Vec::new();
+        for association in [&face.affected_class, &face.owning_class].into_iter().flatten() {
+            let owning = face.owning_class.as_ref() == Some(association);
+            let Some(link) = Link::new(&self.schema, class_of(association)?, owning) else {
+                let class = association.clone();
+                return Err(BuildError::NoJobAssociation { namespace: namespace.clone(), class });
+            };
+            links.push(Arc::new(link));
+        }
+        let dialect = Dialect {
+            template: Arc::new(Template::new(&class, namespace, face.type_property)),
+            blank_error: blank(class_of(&face.error_class)?.as_ref()),
+            blank_errors: blank(class_of(&face.errors_class)?.as_ref()),
+            class,
+            links,
+            face,
+        };
+        self.dialects.push(Arc::new(dialect));
+        Ok(())
+    }
+}
+
+fn find<'a>(
+    namespaces: &'a mut HashMap<NamespaceName, Namespace>,
+    plugin: &'static str,
+    name: &NamespaceName,
+) -> Result<&'a mut Namespace, BuildError> {
+    namespaces.get_mut(name).ok_or_else(|| BuildError::NoNamespace { plugin, namespace: name.clone() })
+}
+
+/// An instance with every property of the class, in the plain form that instances have on the wire.
+pub(crate) fn blank(class: &Class) -> Instance {
+    let mut instance = Instance::of_class(class);
+    for property in &mut instance.properties {
+        property.propagated = false;
+        property.class_origin = None;
+    }
+    instance
+}

@@ -1,0 +1,260 @@
+//! A set of instances that is fetched portion by portion, so that its size costs no memory.
+
+use crate::broker::Scope;
+use crate::errors;
+use crate::instances;
+use crate::job_instance::Template;
+use crate::links::Link;
+use crate::paths;
+use crate::query::Plan;
+use crate::registry::Dialect;
+use cimwright_cim::operation::{AssociationFilter, ObjectShape};
+use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name};
+use cimwright_jobs::{JobFilter, JobId, JobRecord};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many jobs are fetched from the store at a time.
+const PAGE: usize = 500;
+
+/// A set of instances. Nothing is fetched before it is asked for.
+pub struct ObjectStream {
+    /// How each instance is wrapped.
+    pub shape: ObjectShape,
+    scope: Scope,
+    parts: VecDeque<Part>,
+    view: View,
+}
+
+/// One source of instances.
+pub(crate) enum Part {
+    /// They are here already.
+    Ready(Vec<Instance>),
+    /// All jobs of a dialect.
+    Jobs { dialect: Arc<Dialect>, after: Option<JobId> },
+    /// One job, if there is one of this id.
+    OneJob { dialect: Arc<Dialect>, id: JobId },
+    /// The instances of a class that a provider gives.
+    Provided(ClassName),
+    /// All associations of one kind between the jobs of a dialect and their elements.
+    Links { dialect: Arc<Dialect>, link: Arc<Link>, after: Option<JobId> },
+    /// The jobs of a dialect that an element is tied to, or (`far` is FALSE) the associations that tie them.
+    LinkedJobs {
+        dialect: Arc<Dialect>,
+        links: Vec<Arc<Link>>,
+        element: InstancePath,
+        far: bool,
+        after: Option<JobId>,
+    },
+    /// The associations of a class that a provider gives, or (`far`) what they lead to from `source`.
+    ProvidedLinks { class: ClassName, source: InstancePath, filter: AssociationFilter, far: bool },
+}
+
+/// What is shown of each instance.
+#[derive(Default)]
+pub(crate) struct View {
+    /// Only these properties; `None` for all.
+    pub(crate) visible: Option<Vec<Name>>,
+    /// Only the paths.
+    pub(crate) names_only: bool,
+    /// The declaring class of each property.
+    pub(crate) class_origin: bool,
+    /// Which instances, and what of them.
+    pub(crate) plan: Option<Plan>,
+}
+
+impl ObjectStream {
+    pub(crate) fn new(scope: &Scope, shape: ObjectShape, parts: VecDeque<Part>, view: View) -> Self {
+        Self { shape, scope: scope.clone(), parts, view }
+    }
+
+    /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes.
+    ///
+    /// Dropping the returned future loses nothing: the portion comes at the next call.
+    ///
+    /// # Errors
+    /// When a provider or the job store fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError> {
+        let Some(part) = self.parts.front_mut() else { return Ok(None) };
+        let fetched = fetch(&self.scope, &self.view, part).await;
+        match fetched {
+            Ok((items, more)) => {
+                if !more {
+                    self.parts.pop_front();
+                }
+                Ok(Some(items))
+            }
+            Err(error) => {
+                self.parts.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether it is known that nothing more comes.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+/// The next portion of a part, and whether the part has more.
+async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Instance>, bool), CimError> {
+    let schema = &scope.namespace.schema;
+    let namespace = &scope.namespace.name;
+    match part {
+        Part::Ready(items) => Ok((view.apply_all(scope, std::mem::take(items)), false)),
+        Part::Jobs { dialect, after } => {
+            let (records, more) = page(scope, dialect, after).await?;
+            Ok((view.jobs(scope, dialect, records.iter().map(Arc::as_ref)), more))
+        }
+        Part::OneJob { dialect, id } => {
+            let record = instances::job(scope, dialect, *id).await?;
+            Ok((view.jobs(scope, dialect, record.iter().map(Arc::as_ref)), false))
+        }
+        Part::Provided(class) => {
+            let items = instances::provided(scope, class).await?;
+            Ok((view.apply_all(scope, items), false))
+        }
+        Part::Links { dialect, link, after } => {
+            let (records, more) = page(scope, dialect, after).await?;
+            let mut items = Vec::new();
+            for record in &records {
+                let job = dialect.template.path(record);
+                items.extend(
+                    link.elements(schema, record).map(|e| link.instance(namespace, record, &job, &e)),
+                );
+            }
+            Ok((view.apply_all(scope, items), more))
+        }
+        Part::LinkedJobs { dialect, links, element, far, after } => {
+            let (records, more) = page(scope, dialect, after).await?;
+            let tied =
+                |record: &JobRecord| links.iter().any(|l| l.element(schema, record, element).is_some());
+            if *far {
+                // One job comes once, however many associations lead to it.
+                return Ok((
+                    view.jobs(scope, dialect, records.iter().map(Arc::as_ref).filter(|r| tied(r))),
+                    more,
+                ));
+            }
+            let mut items = Vec::new();
+            for record in &records {
+                let job = dialect.template.path(record);
+                for link in links.iter() {
+                    if let Some(found) = link.element(schema, record, element) {
+                        items.push(link.instance(namespace, record, &job, &found));
+                    }
+                }
+            }
+            Ok((view.apply_all(scope, items), more))
+        }
+        Part::ProvidedLinks { class, source, filter, far } => {
+            let items = provided_links(scope, class, source, filter, *far, view.names_only).await?;
+            Ok((view.apply_all(scope, items), false))
+        }
+    }
+}
+
+/// The next jobs of a dialect, and whether there may be more. `after` moves only when they are here.
+async fn page(
+    scope: &Scope,
+    dialect: &Dialect,
+    after: &mut Option<JobId>,
+) -> Result<(Vec<Arc<JobRecord>>, bool), CimError> {
+    let filter = JobFilter { families: vec![dialect.face.family.to_owned()], unfinished_only: false };
+    let records = scope.inner.jobs.list(&filter, *after, PAGE).await.map_err(errors::from_store)?;
+    if let Some(last) = records.last() {
+        *after = Some(last.id());
+    }
+    let more = records.len() == PAGE;
+    Ok((records, more))
+}
+
+async fn provided_links(
+    scope: &Scope,
+    class: &ClassName,
+    source: &InstancePath,
+    filter: &AssociationFilter,
+    far: bool,
+    names_only: bool,
+) -> Result<Vec<Instance>, CimError> {
+    let schema = &scope.namespace.schema;
+    let mut found: Vec<Instance> = Vec::new();
+    for link in instances::provided(scope, class).await? {
+        let ends = || link.properties.iter().filter(|p| paths::is_reference(p.cim_type));
+        let near = ends().find(|p| {
+            filter.role.as_ref().is_none_or(|r| p.name == *r) && paths::refers_to(p.value.as_ref(), source)
+        });
+        let Some(near) = near else { continue };
+        if !far {
+            found.push(link);
+            continue;
+        }
+        for end in ends().filter(|p| p.name != near.name) {
+            if filter.result_role.as_ref().is_some_and(|r| end.name != *r) {
+                continue;
+            }
+            let path = end.value.as_ref().and_then(|v| v.as_reference()).and_then(|r| r.as_instance());
+            let Some(path) = path else { continue };
+            let wanted = filter.result_class.as_ref();
+            if wanted.is_none_or(|w| schema.is_a(path.class.as_str(), w.as_str())) {
+                found.push(instances::far_end(scope, path, names_only).await?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl View {
+    /// A view of an instance that shows all; `None` if the query does not want it.
+    fn apply(&self, scope: &Scope, mut instance: Instance) -> Option<Instance> {
+        if let Some(plan) = &self.plan {
+            return plan.apply(instance, &scope.namespace.schema);
+        }
+        if self.names_only {
+            instance.properties.clear();
+            return Some(instance);
+        }
+        instance.restrict(self.visible.as_deref());
+        if self.class_origin {
+            let class = scope.namespace.schema.class(instance.class.as_str());
+            for property in &mut instance.properties {
+                property.class_origin = class
+                    .and_then(|c| c.property(property.name.as_str()))
+                    .and_then(|p| p.class_origin.clone());
+            }
+        }
+        Some(instance)
+    }
+
+    pub(crate) fn apply_all(&self, scope: &Scope, items: Vec<Instance>) -> Vec<Instance> {
+        items.into_iter().filter_map(|i| self.apply(scope, i)).collect()
+    }
+
+    /// The template that makes just what is shown.
+    fn template(&self, dialect: &Dialect) -> Arc<Template> {
+        if self.visible.is_none() && !self.class_origin {
+            Arc::clone(&dialect.template)
+        } else {
+            Arc::new(dialect.template.restricted(self.visible.as_deref(), self.class_origin))
+        }
+    }
+
+    fn jobs<'a>(
+        &self,
+        scope: &Scope,
+        dialect: &Dialect,
+        records: impl Iterator<Item = &'a JobRecord>,
+    ) -> Vec<Instance> {
+        let now = scope.inner.jobs.clock().now();
+        if let Some(plan) = &self.plan {
+            let schema = &scope.namespace.schema;
+            return records.filter_map(|r| plan.apply(dialect.template.instance(r, now), schema)).collect();
+        }
+        if self.names_only {
+            return records.map(|r| dialect.template.name_only(r)).collect();
+        }
+        let template = self.template(dialect);
+        records.map(|r| template.instance(r, now)).collect()
+    }
+}

@@ -1,0 +1,138 @@
+//! `cimwright serve`: runs the server until it is told to stop.
+
+use crate::{state_directory, wiring};
+use clap::Args;
+use cimwright_server::Server;
+use cimwright_server::config::{Config, LogFormat, Overrides};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Run the server.
+///
+/// Flags win over the configuration file. Without either, the server listens on 127.0.0.1:5988 (HTTP), 127.0.0.1:5989 (HTTPS) and a
+/// unix socket in its state directory. It stops in order on SIGTERM or SIGINT: running jobs are brought to a safe point and taken up
+/// again at the next start.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML); config/example.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory for jobs, users and the certificate [default: /var/lib/cimwright].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Address for HTTP, repeatable; port 0 takes a free one, `none` means no HTTP.
+    #[arg(long, value_name = "ADDR")]
+    http: Vec<String>,
+    /// Address for HTTPS, repeatable; port 0 takes a free one, `none` means no HTTPS.
+    #[arg(long, value_name = "ADDR")]
+    https: Vec<String>,
+    /// Directory that clients may work in, repeatable.
+    #[arg(long, value_name = "DIR")]
+    storage_root: Vec<PathBuf>,
+    /// Name of this computer in object paths [default: the host name].
+    #[arg(long, value_name = "NAME")]
+    computer_name: Option<String>,
+    /// Offer Cimwright_DemoService, whose jobs wait to be told how to end.
+    #[arg(long)]
+    demo_provider: bool,
+    /// Write the addresses that were taken to this file once the server listens.
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+}
+
+/// Runs the server.
+///
+/// # Errors
+/// With a text that says what is wrong and what to do.
+pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let config = configuration(&args)?;
+    start_log(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config, args.port_file.as_deref()))
+}
+
+async fn serve(config: Config, port_file: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
+    // Before anything is opened, so that no early signal is lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    state_directory::make(&config.server.state)?;
+    let grace = config.server.shutdown_grace();
+    let broker = wiring::build(&config).await?;
+    let jobs = broker.jobs().clone();
+    let server = Server::bind(&config, Arc::new(broker))?;
+    if let Some(file) = port_file {
+        write_ports(file, &server)?;
+    }
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop: finishing requests, bringing jobs to a safe point");
+    };
+    server.run(stop).await;
+    let calm = jobs.shut_down(grace.max(Duration::from_secs(1))).await;
+    if !calm {
+        tracing::warn!("some jobs did not come to a safe point in time; they will be taken up again at the next start");
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
+    let mut config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    let absolute = |path: &PathBuf| std::path::absolute(path);
+    config.merge(Overrides {
+        state: args.state.as_ref().map(absolute).transpose()?,
+        http: Overrides::listeners(&args.http)?,
+        https: Overrides::listeners(&args.https)?,
+        storage_roots: args.storage_root.iter().map(absolute).collect::<Result<_, _>>()?,
+    });
+    if let Some(name) = &args.computer_name {
+        config.server.computer_name.clone_from(name);
+    }
+    config.providers.demo |= args.demo_provider;
+    config.validate()?;
+    Ok(config)
+}
+
+fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log.filter.clone());
+    let filter = EnvFilter::try_new(&filter).map_err(|e| {
+        format!("log.filter or RUST_LOG: `{filter}` cannot be understood: {e}; write for example info,cimwright_jobs=debug")
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+/// Written beside and renamed, so that whoever waits for the file never sees half of it.
+fn write_ports(file: &Path, server: &Server) -> Result<(), Box<dyn Error>> {
+    let addresses = server.local_addrs();
+    let mut text = String::new();
+    for address in &addresses.http {
+        let _ = writeln!(text, "http={address}");
+    }
+    for address in &addresses.https {
+        let _ = writeln!(text, "https={address}");
+    }
+    if let Some(path) = &addresses.unix {
+        let _ = writeln!(text, "unix={}", path.display());
+    }
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, file))
+        .map_err(|e| format!("cannot write {}: {e}", file.display()).into())
+}

@@ -1,0 +1,101 @@
+//! `cimwright user`: who may use the server.
+
+use crate::state_directory;
+use clap::{Args, Subcommand, ValueEnum};
+use cimwright_sdk::Role;
+use cimwright_server::auth::users::UsersFile;
+use std::error::Error;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Manage the users of a server; takes effect on a running one.
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user, or with --replace give an existing one a new password and role.
+    Add {
+        /// Name the user logs in with.
+        name: String,
+        /// What the user may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// Read the password from standard input (one line); the only way, so that it is seen in no list of processes.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Replace a user of that name.
+        #[arg(long)]
+        replace: bool,
+        /// State directory of the server.
+        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
+        state: PathBuf,
+    },
+    /// Remove a user; requests of that user are refused from now on.
+    Rm {
+        /// Name of the user.
+        name: String,
+        /// State directory of the server.
+        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
+        state: PathBuf,
+    },
+    /// List the users and their roles.
+    Ls {
+        /// State directory of the server.
+        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
+        state: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// May look.
+    Reader,
+    /// May look, start operations and control its own jobs.
+    Operator,
+    /// May do everything.
+    Administrator,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Reader => Self::Reader,
+            RoleName::Operator => Self::Operator,
+            RoleName::Administrator => Self::Administrator,
+        }
+    }
+}
+
+/// Passwords are short; whatever is longer was piped by mistake.
+const MAX_PASSWORD: u64 = 4096;
+
+/// Carries out the command.
+///
+/// # Errors
+/// With a text that says what is wrong and what to do.
+pub(crate) fn run(args: UserArgs) -> Result<ExitCode, Box<dyn Error>> {
+    match args.command {
+        UserCommand::Add { name, role, password_stdin: _, replace, state } => {
+            let mut password = String::new();
+            std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
+            let password = password.lines().next().unwrap_or_default();
+            if password.is_empty() {
+                return Err("standard input holds no password; try: echo SECRET | cimwright user add …".into());
+            }
+            state_directory::make(&state)?;
+            UsersFile::in_state(&state).add(&name, role.into(), password, replace)?;
+        }
+        UserCommand::Rm { name, state } => UsersFile::in_state(&state).remove(&name)?,
+        UserCommand::Ls { state } => {
+            for user in UsersFile::in_state(&state).list()? {
+                println!("{}\t{}", user.name, user.role);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,111 @@
+//! Puts the server together from its parts: the one place that knows all of them.
+
+use crate::schema;
+use cimwright_broker::{Broker, history};
+use cimwright_codec::cimxml::parse_instance_text;
+use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
+use cimwright_providers::demo::DemoProvider;
+use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
+use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
+use cimwright_providers::disk::{ImageManagement, Toolbox};
+use cimwright_providers::hyper_v;
+use cimwright_sdk::Plugin;
+use cimwright_server::config::{Config, JobStoreKind};
+use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of the database in the state directory.
+const DATABASE: &str = "jobs.sqlite";
+
+/// Opens the store, starts the job service and builds the broker on top of it.
+///
+/// # Errors
+/// With a text that says what cannot be opened and what to do.
+pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
+    let computer = config.computer_name();
+    let mut plugins: Vec<Plugin> = vec![
+        hyper_v::job_classes(),
+        hyper_v::management_service(&computer, Arc::new(parse_instance_text)),
+    ];
+    if config.storage.roots.is_empty() {
+        tracing::warn!("no storage root is configured: image management has no files to work on (--storage-root DIR)");
+    } else {
+        plugins.push(ImageManagement::plugin(&computer, Arc::new(toolbox(config)?)));
+    }
+    if config.providers.demo {
+        plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
+    }
+
+    let mut kinds = JobKinds::new();
+    for kind in plugins.iter().flat_map(|p| &p.kinds) {
+        kinds.register(Arc::clone(kind));
+    }
+    let store: Arc<dyn JobStore> = match config.jobs.store {
+        JobStoreKind::Sqlite => Arc::new(open_sqlite(&config.server.state).await?),
+        JobStoreKind::Memory => Arc::new(MemoryStore::new()),
+    };
+    let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
+
+    let mut builder = Broker::builder(jobs.clone()).embedded_parser(Arc::new(parse_instance_text));
+    let namespaces = schema::namespaces()
+        .map_err(|errors| errors.iter().map(|e| e.render()).collect::<Vec<_>>().join("\n"))?;
+    for (namespace, schema) in namespaces {
+        builder = builder.namespace(namespace, schema);
+    }
+    plugins.push(history::history(&jobs, &[hyper_v::v1(), hyper_v::v2()]));
+    for plugin in plugins {
+        builder = builder.plugin(plugin);
+    }
+    Ok(builder.build()?)
+}
+
+async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {
+    Ok(SqliteStore::open(&state.join(DATABASE), SqliteOptions::default()).await?)
+}
+
+fn toolbox(config: &Config) -> Result<Toolbox, Box<dyn Error>> {
+    let roots = config
+        .storage
+        .roots
+        .iter()
+        .map(|root| RootConfig { path: root.path.clone(), windows_prefixes: root.windows.clone() })
+        .collect();
+    let engine = &config.engine;
+    let mut policy = EnginePolicy::new(&engine.program);
+    policy.user = engine.user.map(|u| (u.uid, u.gid));
+    policy.memory_limit_bytes = engine.memory_limit_bytes;
+    policy.require_landlock = engine.require_landlock;
+    policy.nice = (engine.nice != 0).then_some(engine.nice);
+    policy.library_directories.clone_from(&engine.library_directories);
+    if !landlock_available() {
+        if engine.require_landlock {
+            tracing::error!(
+                "this kernel has no Landlock, so the disk engine will not be started; use a kernel since 5.13, or set \
+                 engine.require_landlock = false if all images are trusted"
+            );
+        } else {
+            tracing::warn!("this kernel has no Landlock: the disk engine can reach every file of its user");
+        }
+    }
+    Ok(Toolbox { roots: StorageRoots::open(roots)?, engine: QemuImg::new(policy) })
+}
+
+fn jobs_config(config: &Config) -> JobsConfig {
+    let jobs = &config.jobs;
+    JobsConfig {
+        concurrency: jobs.concurrency,
+        max_unfinished: jobs.max_unfinished,
+        history_limit: jobs.history_limit,
+        lease: Duration::from_millis(jobs.lease_ms),
+        tick: Duration::from_millis(jobs.tick_ms),
+        retention_interval: Duration::from_millis(jobs.retention_interval_ms),
+        stop_grace: Duration::from_millis(jobs.stop_grace_ms),
+        undo_limit: Duration::from_millis(jobs.undo_limit_ms),
+        change_wait: Duration::from_millis(jobs.change_wait_ms),
+        time_before_removal: Duration::from_millis(jobs.time_before_removal_ms),
+        ..JobsConfig::default()
+    }
+}

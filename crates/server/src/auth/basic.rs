@@ -1,0 +1,312 @@
+//! Names and passwords in the header Authorization (RFC 7617), checked against the users file.
+//!
+//! Checking a password is slow on purpose, so a header that was found right is remembered, as a keyed hash with a key that
+//! never leaves the process, until the users file changes. Guessing is bounded from three sides: few checks run at once, an
+//! unknown user costs as much as a wrong password, and the answer to a failure comes later and later. The right password is
+//! never kept waiting, so nobody can lock out somebody else.
+
+use super::users::{Fingerprint, MAX_PASSWORD_BYTES, User, UsersFile, argon2, check_name};
+use crate::Principal;
+use argon2::PasswordVerifier;
+use argon2::password_hash::PasswordHash;
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ring::hmac;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How many headers found right are remembered.
+const MAX_VERIFIED: usize = 1024;
+/// How many pairs of user and address are watched for failures.
+const MAX_FAILING: usize = 4096;
+/// Failures that are answered at once.
+const FREE_FAILURES: u32 = 3;
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const MAX_DELAY: Duration = Duration::from_secs(4);
+/// After this time without a failure, the count starts anew.
+const FORGET_AFTER: Duration = Duration::from_secs(120);
+
+/// A hash no password is looked for behind, with the costs of a real one: what unknown users are checked against.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gc3VjaCB1c2VyLCBubw$dHJ5aW5nIHRoaXMgaXMgYSB3YXN0ZSBvZiB0aW1lISE";
+
+/// Why a header Authorization was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is not `Basic` with base64 of `name:password`.
+    Malformed,
+    /// There is no such user, or the password is wrong; which of the two is not told.
+    Wrong,
+    /// The check could not be carried out.
+    Unavailable,
+}
+
+/// Checks headers against the users file.
+pub(super) struct BasicAuth {
+    file: UsersFile,
+    key: hmac::Key,
+    known: RwLock<Known>,
+    checks: Arc<Semaphore>,
+    failing: Mutex<HashMap<(String, Option<IpAddr>), Failing>>,
+}
+
+/// What is known of one state of the users file.
+#[derive(Default)]
+struct Known {
+    /// Counts the states of the file.
+    generation: u64,
+    fingerprint: Option<Fingerprint>,
+    users: HashMap<String, User>,
+    verified: HashMap<[u8; 32], Arc<Principal>>,
+}
+
+struct Failing {
+    count: u32,
+    last: Instant,
+}
+
+impl BasicAuth {
+    /// Starts without having read the file; that happens with the first request.
+    pub(super) fn new(file: UsersFile) -> Result<Self, ring::error::Unspecified> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            file,
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())?,
+            known: RwLock::default(),
+            checks: Arc::new(Semaphore::new((cores / 2).max(1))),
+            failing: Mutex::default(),
+        })
+    }
+
+    /// The user whose name and password the header holds.
+    ///
+    /// # Errors
+    /// When it holds none that is right; the answer to repeated failures is delayed before this returns.
+    pub(super) async fn verify(&self, header: &[u8], peer: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
+        self.refresh();
+        let mac = self.mac(header);
+        if let Some(principal) = self.known.read().unwrap_or_else(PoisonError::into_inner).verified.get(&mac) {
+            return Ok(Arc::clone(principal));
+        }
+        let (name, password) = credentials(header).ok_or(Refusal::Malformed)?;
+        // The file may change while a password is being checked; what was found then holds no more.
+        for _ in 0..3 {
+            let (user, generation) = {
+                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+                (known.users.get(&name).cloned(), known.generation)
+            };
+            let hash = user.as_ref().map_or_else(|| NOBODY.to_owned(), |u| u.password.clone());
+            let right = self.check(hash, password.clone()).await?;
+            self.refresh();
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.generation != generation {
+                continue;
+            }
+            let Some(user) = user.filter(|_| right) else { break };
+            let principal = Arc::new(Principal::authenticated(user.name, user.role));
+            if known.verified.len() >= MAX_VERIFIED {
+                // Everybody pays one slow check; this takes more pairs than there should be users.
+                known.verified.clear();
+            }
+            known.verified.insert(mac, Arc::clone(&principal));
+            self.failing().remove(&(name, peer));
+            return Ok(principal);
+        }
+        let count = self.count_failure(name, peer);
+        tokio::time::sleep(delay(count)).await;
+        Err(Refusal::Wrong)
+    }
+
+    /// Reads the users again if their file has changed. Asking for that costs one `stat`, far less than a request, so it is done
+    /// for each: a user who was removed is refused at once.
+    fn refresh(&self) {
+        let found = match self.file.fingerprint() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(file = %self.file.path().display(), %error, "cannot look at the users file; nobody can log in");
+                None
+            }
+        };
+        if self.known.read().unwrap_or_else(PoisonError::into_inner).fingerprint == found {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.fingerprint == found {
+            return;
+        }
+        known.generation += 1;
+        known.verified.clear();
+        known.users.clear();
+        // Also when the file cannot be used: it is not read, nor complained about, again until it changes.
+        known.fingerprint = found;
+        match self.file.read() {
+            Ok(None) => known.fingerprint = None,
+            Ok(Some((users, fingerprint))) => {
+                tracing::info!(users = users.len(), "read the users file");
+                known.fingerprint = Some(fingerprint);
+                known.users = users.into_iter().map(|u| (u.name.clone(), u)).collect();
+            }
+            Err(error) => tracing::error!(%error, "the users file cannot be used; nobody can log in"),
+        }
+    }
+
+    fn mac(&self, header: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&self.key, header).as_ref());
+        mac
+    }
+
+    /// Whether the password fits the hash; off the async threads, and only a few at once.
+    async fn check(&self, hash: String, password: String) -> Result<bool, Refusal> {
+        let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| Refusal::Unavailable)?;
+        let check = move || {
+            // Held here, so that a client that goes away does not make room for more work than is allowed.
+            let _permit = permit;
+            PasswordHash::new(&hash).is_ok_and(|h| argon2().verify_password(password.as_bytes(), &h).is_ok())
+        };
+        tokio::task::spawn_blocking(check).await.map_err(|error| {
+            tracing::error!(%error, "checking a password failed");
+            Refusal::Unavailable
+        })
+    }
+
+    fn count_failure(&self, name: String, peer: Option<IpAddr>) -> u32 {
+        let now = Instant::now();
+        let mut failing = self.failing();
+        if failing.len() >= MAX_FAILING {
+            failing.retain(|_, f| now.duration_since(f.last) < FORGET_AFTER);
+        }
+        if failing.len() >= MAX_FAILING {
+            failing.clear();
+        }
+        // Names that nobody can have share one count.
+        let name = if check_name(&name).is_ok() { name } else { String::new() };
+        let entry = failing.entry((name, peer)).or_insert(Failing { count: 0, last: now });
+        if now.duration_since(entry.last) >= FORGET_AFTER {
+            entry.count = 0;
+        }
+        entry.count = entry.count.saturating_add(1);
+        entry.last = now;
+        entry.count
+    }
+
+    fn failing(&self) -> MutexGuard<'_, HashMap<(String, Option<IpAddr>), Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long the answer to this many failures in a row is kept back.
+fn delay(failures: u32) -> Duration {
+    match failures.checked_sub(FREE_FAILURES + 1) {
+        None => Duration::ZERO,
+        Some(n) => FIRST_DELAY.saturating_mul(1 << n.min(16)).min(MAX_DELAY),
+    }
+}
+
+/// Name and password in the value of Authorization.
+fn credentials(header: &[u8]) -> Option<(String, String)> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let header = header.trim_ascii();
+    let (scheme, rest) = header.split_at_checked(5)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic") || !rest.starts_with(b" ") {
+        return None;
+    }
+    let bytes = ENGINE.decode(rest.trim_ascii()).ok()?;
+    // The challenge names no charset, so a client may use Latin-1; whatever is no UTF-8 can only be that.
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
+    let (name, password) = text.split_once(':')?;
+    (password.len() <= MAX_PASSWORD_BYTES).then(|| (name.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn header(text: impl AsRef<[u8]>) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(text)).into_bytes()
+    }
+
+    #[test]
+    fn headers_are_read_as_rfc_7617_has_them() {
+        let pair = |n: &str, p: &str| Some((n.to_owned(), p.to_owned()));
+        assert_eq!(credentials(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), pair("Aladdin", "open sesame"));
+        assert_eq!(credentials(b"bAsIc   QWxhZGRpbjpvcGVuIHNlc2FtZQ"), pair("Aladdin", "open sesame"));
+        assert_eq!(credentials(&header("a:b:c")), pair("a", "b:c"));
+        assert_eq!(credentials(&header("a:")), pair("a", ""));
+        assert_eq!(credentials(&header("é:ü")), pair("é", "ü"));
+        assert_eq!(credentials(&header(b"\xe9:\xfc")), pair("é", "ü"));
+        for bad in [&b""[..], b"Basic", b"Basic ", b"Basic !!!!", b"Negotiate QQ==", b"BasicQTpi", b"Bas\xffc QTpi"] {
+            assert_eq!(credentials(bad), None, "{bad:?}");
+        }
+        assert_eq!(credentials(&header("no colon")), None);
+        assert_eq!(credentials(&header(format!("a:{}", "p".repeat(1025)))), None);
+    }
+
+    #[test]
+    fn an_unknown_user_costs_as_much_as_a_known_one() {
+        let nobody = PasswordHash::new(NOBODY).unwrap();
+        let (costs, ours) = (argon2::Params::try_from(&nobody).unwrap(), argon2::Params::DEFAULT);
+        assert_eq!(
+            (costs.m_cost(), costs.t_cost(), costs.p_cost()),
+            (ours.m_cost(), ours.t_cost(), ours.p_cost())
+        );
+        assert_eq!(nobody.hash.unwrap().len(), 32);
+        assert!(argon2().verify_password(b"", &nobody).is_err());
+    }
+
+    #[test]
+    fn delays_grow_and_end() {
+        assert_eq!(delay(1), Duration::ZERO);
+        assert_eq!(delay(3), Duration::ZERO);
+        assert_eq!(delay(4), Duration::from_millis(250));
+        assert_eq!(delay(5), Duration::from_millis(500));
+        assert_eq!(delay(u32::MAX), MAX_DELAY);
+    }
+
+    #[test]
+    fn failures_are_counted_for_each_user_and_address() {
+        let state = tempfile::tempdir().unwrap();
+        let basic = BasicAuth::new(UsersFile::in_state(state.path())).unwrap();
+        let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 1])));
+        let count = |name: &str, peer| basic.count_failure(name.to_owned(), peer);
+        assert_eq!([count("a", here), count("a", here), count("a", there), count("b", here)], [1, 2, 1, 1]);
+        assert_eq!([count("x:y", here), count("y\n", here)], [1, 2]);
+        for i in 0..2 * MAX_FAILING {
+            count(&i.to_string(), here);
+        }
+        assert!(basic.failing().len() <= MAX_FAILING);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_remembered_until_the_file_changes() {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        let basic = BasicAuth::new(users.clone()).unwrap();
+        let verified = || basic.known.read().unwrap().verified.len();
+        assert_eq!(basic.verify(&header("ann:one"), None).await, Err(Refusal::Wrong));
+        users.add("ann", Role::Operator, "one", false).unwrap();
+        let ann = basic.verify(&header("ann:one"), None).await.unwrap();
+        assert_eq!((ann.name(), ann.role()), ("ann", Role::Operator));
+        let again = basic.verify(&header("ann:one"), None).await.unwrap();
+        assert!(Arc::ptr_eq(&ann, &again));
+        assert_eq!(basic.verify(&header("ann:two"), None).await, Err(Refusal::Wrong));
+        assert_eq!(basic.verify(&header("Ann:one"), None).await, Err(Refusal::Wrong));
+        assert_eq!(basic.verify(&header("ann:"), None).await, Err(Refusal::Wrong));
+        assert_eq!(basic.verify(b"Basic x", None).await, Err(Refusal::Malformed));
+        assert_eq!(verified(), 1);
+        users.add("ann", Role::Operator, "two", true).unwrap();
+        assert_eq!(basic.verify(&header("ann:one"), None).await, Err(Refusal::Wrong));
+        assert!(basic.verify(&header("ann:two"), None).await.is_ok());
+        std::fs::write(users.path(), "broken").unwrap();
+        assert_eq!(basic.verify(&header("ann:two"), None).await, Err(Refusal::Wrong));
+        assert_eq!(verified(), 0);
+    }
+}

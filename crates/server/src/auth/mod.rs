@@ -1,0 +1,216 @@
+//! Who asks. Nothing reaches the broker without a [`Principal`], and in this crate only this module makes one.
+
+mod basic;
+mod peer;
+pub mod users;
+
+use crate::Principal;
+use crate::config::{AuthConfig, UnixPeer};
+use basic::BasicAuth;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use users::UsersFile;
+
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP without TLS.
+    Http(SocketAddr),
+    /// TCP with TLS.
+    Https(SocketAddr),
+    /// The unix socket, from a process of this user.
+    Unix {
+        /// The user's number.
+        uid: u32,
+    },
+}
+
+impl Transport {
+    /// Whether nobody outside this machine is on the way.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Http(peer) | Self::Https(peer) => peer.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+
+    /// The address of the client, if it came over a network.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Http(peer) | Self::Https(peer) => Some(*peer),
+            Self::Unix { .. } => None,
+        }
+    }
+}
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No credentials were given.
+    Missing,
+    /// What was given is not understood.
+    Malformed,
+    /// What was given is not right.
+    Wrong,
+    /// Passwords are not taken over this connection.
+    Insecure,
+    /// The credentials could not be checked.
+    Unavailable,
+}
+
+impl Refused {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::Missing, Self::Malformed, Self::Wrong, Self::Insecure, Self::Unavailable];
+
+    /// A short name, for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Wrong => "wrong",
+            Self::Insecure => "insecure",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// What the client is told.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "Log in with a user name and a password (Basic authentication).",
+            Self::Malformed => "The header Authorization is not `Basic` with the base64 of `name:password`.",
+            Self::Wrong => "The user name or the password is wrong.",
+            Self::Insecure => {
+                "This server takes passwords over plain HTTP only from its own machine. Use HTTPS, or set \
+                 insecure_basic_over_http in the section [auth] of its configuration."
+            }
+            Self::Unavailable => "The password could not be checked. Try again; the server's log says more.",
+        }
+    }
+}
+
+/// Tells who asks.
+pub(crate) struct Authenticator {
+    basic: BasicAuth,
+    insecure_basic_over_http: bool,
+    unix_peers: Vec<UnixPeer>,
+    own_uid: u32,
+    challenge: HeaderValue,
+}
+
+impl Authenticator {
+    /// An authenticator with the users of a state directory.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub(crate) fn new(config: &AuthConfig, users: UsersFile) -> Result<Self, ring::error::Unspecified> {
+        let challenge = HeaderValue::try_from(format!("Basic realm=\"{}\"", config.realm))
+            .unwrap_or(HeaderValue::from_static("Basic realm=\"cimwright\""));
+        Ok(Self {
+            basic: BasicAuth::new(users)?,
+            insecure_basic_over_http: config.insecure_basic_over_http,
+            unix_peers: config.unix_peers.clone(),
+            own_uid: rustix::process::geteuid().as_raw(),
+            challenge,
+        })
+    }
+
+    /// The user of a connection that proves by itself who is at its other end. Asked once for each connection.
+    pub(crate) fn connected(&self, transport: &Transport) -> Option<Arc<Principal>> {
+        match transport {
+            Transport::Unix { uid } => peer::principal(*uid, self.own_uid, &self.unix_peers).map(Arc::new),
+            Transport::Http(_) | Transport::Https(_) => None,
+        }
+    }
+
+    /// Who asks: the user in the header Authorization, or else the user of the connection.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        transport: &Transport,
+        connected: Option<&Arc<Principal>>,
+    ) -> Result<Arc<Principal>, Refused> {
+        // Asked before anything else: a challenge would make the client send its password over this connection.
+        if matches!(transport, Transport::Http(_)) && !transport.is_local() && !self.insecure_basic_over_http {
+            return Err(Refused::Insecure);
+        }
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        match (given.next(), given.next()) {
+            (None, _) => connected.cloned().ok_or(Refused::Missing),
+            (Some(_), Some(_)) => Err(Refused::Malformed),
+            (Some(header), None) => {
+                let peer = transport.peer().map(|p| p.ip().to_canonical());
+                self.basic.verify(header.as_bytes(), peer).await.map_err(|refusal| match refusal {
+                    basic::Refusal::Malformed => Refused::Malformed,
+                    basic::Refusal::Wrong => Refused::Wrong,
+                    basic::Refusal::Unavailable => Refused::Unavailable,
+                })
+            }
+        }
+    }
+
+    /// The value of WWW-Authenticate.
+    pub(crate) fn challenge(&self) -> HeaderValue {
+        self.challenge.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+    use base64::Engine;
+
+    fn transport(address: &str) -> Transport {
+        Transport::Http(address.parse().unwrap())
+    }
+
+    async fn ask(config: AuthConfig, authorization: &[&str], transport: Transport) -> Result<String, Refused> {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        users.add("ann", Role::Reader, "one", false).unwrap();
+        let authenticator = Authenticator::new(&config, users).unwrap();
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(AUTHORIZATION, value.parse().unwrap());
+        }
+        let connected = authenticator.connected(&transport);
+        let principal = authenticator.authenticate(&headers, &transport, connected.as_ref()).await?;
+        Ok(principal.name().to_owned())
+    }
+
+    #[tokio::test]
+    async fn passwords_over_plain_http_stay_on_the_machine() {
+        let right = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("ann:one"));
+        let (config, right) = (AuthConfig::default, right.as_str());
+        for near in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(ask(config(), &[right], transport(near)).await.as_deref(), Ok("ann"), "{near}");
+        }
+        for far in ["10.0.0.1:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
+            for authorization in [&[right][..], &[]] {
+                assert_eq!(ask(config(), authorization, transport(far)).await, Err(Refused::Insecure), "{far}");
+            }
+        }
+        let tls = Transport::Https("10.0.0.1:1".parse().unwrap());
+        assert_eq!(ask(config(), &[right], tls).await.as_deref(), Ok("ann"));
+        let insecure = AuthConfig { insecure_basic_over_http: true, ..config() };
+        assert_eq!(ask(insecure, &[right], transport("10.0.0.1:1")).await.as_deref(), Ok("ann"));
+        assert_eq!(ask(config(), &[right, right], transport("127.0.0.1:1")).await, Err(Refused::Malformed));
+        assert_eq!(ask(config(), &[], transport("127.0.0.1:1")).await, Err(Refused::Missing));
+    }
+
+    #[tokio::test]
+    async fn a_password_on_the_unix_socket_comes_before_the_user_of_the_connection() {
+        let right = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("ann:one"));
+        let root = Transport::Unix { uid: 0 };
+        assert_eq!(ask(AuthConfig::default(), &[], root).await.as_deref(), Ok("uid:0"));
+        assert_eq!(ask(AuthConfig::default(), &[&right], root).await.as_deref(), Ok("ann"));
+        assert_eq!(ask(AuthConfig::default(), &["Basic eA=="], root).await, Err(Refused::Malformed));
+        let stranger = Transport::Unix { uid: 4_000_000 };
+        assert_eq!(ask(AuthConfig::default(), &[], stranger).await, Err(Refused::Missing));
+    }
+}

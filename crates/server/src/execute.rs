@@ -1,0 +1,81 @@
+//! What the front ends need of the object manager. The [`Broker`] is the one that serves; tests of this crate put in its place
+//! what a broker does only on its worst days: hang, fail in the middle of an answer, or panic.
+
+use crate::Principal;
+use async_trait::async_trait;
+use cimwright_broker::{Broker, ObjectStream};
+use cimwright_cim::operation::ObjectShape;
+use cimwright_cim::{CimError, Instance, OperationResult, Request};
+
+/// Carries out operations.
+#[async_trait]
+pub trait Execute: Send + Sync + 'static {
+    /// Carries out an operation for a user.
+    ///
+    /// # Errors
+    /// With the status codes of DSP0200 5.3.
+    async fn execute(&self, principal: &Principal, request: Request) -> Result<Answer, CimError>;
+
+    /// How many jobs there are; `None` if that cannot be told.
+    async fn job_numbers(&self) -> Option<JobNumbers>;
+}
+
+/// What an operation answers.
+pub enum Answer {
+    /// All of it.
+    Whole(OperationResult),
+    /// A set of instances, to be fetched portion by portion.
+    Objects(ObjectShape, Box<dyn Objects>),
+}
+
+/// A set of instances that need not be in memory as a whole.
+#[async_trait]
+pub trait Objects: Send {
+    /// The next portion; `None` at the end.
+    ///
+    /// # Errors
+    /// When the rest cannot be found out.
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError>;
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobNumbers {
+    /// Not ended.
+    pub unfinished: u64,
+    /// Ended, still in their namespace.
+    pub finished: u64,
+    /// In the history.
+    pub history: u64,
+}
+
+#[async_trait]
+impl Execute for Broker {
+    async fn execute(&self, principal: &Principal, request: Request) -> Result<Answer, CimError> {
+        Ok(match Broker::execute(self, principal, request).await? {
+            cimwright_broker::Answer::Whole(result) => Answer::Whole(result),
+            cimwright_broker::Answer::Stream(stream) => Answer::Objects(stream.shape, Box::new(stream)),
+        })
+    }
+
+    async fn job_numbers(&self) -> Option<JobNumbers> {
+        match self.jobs().counts().await {
+            Ok(counts) => Some(JobNumbers {
+                unfinished: counts.unfinished,
+                finished: counts.finished,
+                history: counts.history,
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "cannot count the jobs");
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Objects for ObjectStream {
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError> {
+        ObjectStream::next(self).await
+    }
+}
