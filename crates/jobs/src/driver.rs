@@ -6,7 +6,7 @@
 use crate::admit::{Admission, admit};
 use crate::errors;
 use crate::lease::Lease;
-use crate::live::{Live, Wish};
+use crate::live::{CurrentStep, Live, Wish};
 use crate::machine::{JobEvent, next};
 use crate::record::{JobRecord, JobRun, StateRequest, StepRecord};
 use crate::recovery::{EndAs, Plan, plan};
@@ -168,7 +168,10 @@ impl Driver {
             }
             self.record.run.cancellable = step.cancellable();
             self.record.run.status = step.title();
-            match self.run_step(&step).await? {
+            self.live.set_step(Some(CurrentStep { title: step.title(), cancellable: step.cancellable() }));
+            let outcome = self.run_step(&step).await;
+            self.live.set_step(None);
+            match outcome? {
                 Outcome::Finished(output) => {
                     self.record.run.steps.push(StepRecord { name: step.name().to_owned(), output });
                     self.record.run.attempts = 1;

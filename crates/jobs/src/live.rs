@@ -26,7 +26,17 @@ pub struct Live {
     wish: watch::Sender<Wish>,
     paused: watch::Sender<bool>,
     progress: Mutex<Progress>,
+    step: Mutex<Option<CurrentStep>>,
     results: Mutex<Vec<(String, Value)>>,
+}
+
+/// The step that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentStep {
+    /// What it is doing, for CIM_Job.JobStatus.
+    pub title: String,
+    /// Whether the job can be stopped while it runs.
+    pub cancellable: bool,
 }
 
 impl Default for Live {
@@ -44,6 +54,7 @@ impl Live {
             wish: watch::Sender::new(Wish::Run),
             paused: watch::Sender::new(false),
             progress: Mutex::default(),
+            step: Mutex::default(),
             results: Mutex::default(),
         }
     }
@@ -76,6 +87,16 @@ impl Live {
     /// Sets how much of the job is done.
     pub fn set_progress(&self, progress: Progress) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    /// The step that runs; `None` between two steps and at rest.
+    pub fn step(&self) -> Option<CurrentStep> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Publishes which step runs. The store learns of it with the next write, which need not be soon.
+    pub fn set_step(&self, step: Option<CurrentStep>) {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
     }
 
     /// Sets a result.

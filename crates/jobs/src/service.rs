@@ -264,7 +264,7 @@ impl Jobs {
         let shared = &self.shared;
         // Between the look and the request the job may move on; look again then.
         for _ in 0..8 {
-            let record = shared.store.load(id).await?.ok_or(JobsError::NotFound(id))?;
+            let record = self.load(id).await?.ok_or(JobsError::NotFound(id))?;
             match admit(record.run.state, wanted, record.run.cancellable) {
                 Admission::AlreadySo => return Ok(ChangeOutcome::Done),
                 Admission::Refuse(refusal) => return Ok(ChangeOutcome::Refused(refusal)),
@@ -395,6 +395,12 @@ impl Jobs {
             Some(live) => {
                 let mut fresh = (*record).clone();
                 fresh.run.progress = live.progress();
+                if fresh.run.state == JobState::Running
+                    && let Some(step) = live.step()
+                {
+                    fresh.run.status = step.title;
+                    fresh.run.cancellable = step.cancellable;
+                }
                 Arc::new(fresh)
             }
             None => record,

@@ -1,5 +1,7 @@
 //! The job service as its users see it: real drivers, the memory store, steps that do what the test says.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use async_trait::async_trait;
 use cimwright_cim::{ErrorDetail, NamespaceName};
 use cimwright_jobs::live::Wish;
@@ -9,7 +11,7 @@ use cimwright_jobs::{
 };
 use cimwright_store::MemoryStore;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// What the scripted steps did, in order.
@@ -444,9 +446,9 @@ async fn finished_jobs_leave_after_their_time_and_stay_in_the_history() {
     let kept = JobSettings { delete_on_completion: false, ..short.clone() };
     let gone = h.jobs.start(spec("fail", "anna"), short).await.unwrap().id();
     let stays = h.jobs.start(spec("ok", "anna"), kept).await.unwrap().id();
-    let limit = SystemTime::now() + Duration::from_secs(20);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
     while h.jobs.load(gone).await.unwrap().is_some() {
-        assert!(SystemTime::now() < limit, "the job never left");
+        assert!(tokio::time::Instant::now() < limit, "the job never left");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let remembered = h.jobs.history(gone).await.unwrap().unwrap();
@@ -499,7 +501,7 @@ fn crash_while(payload: &str, line: &str, wish: Option<RequestedState>) -> (Arc<
             let request = cimwright_jobs::StateRequest {
                 wanted,
                 by: "bert".into(),
-                at: SystemTime::now(),
+                at: cimwright_jobs::Clock::now(&SystemClock),
                 deadline: None,
             };
             // The request is stored, and the server dies before the driver hears of it.

@@ -6,11 +6,11 @@ use crate::body::ResponseBody;
 use crate::http;
 use crate::progress::{Patience, Progress, Watched};
 use crate::server::{App, Life};
+use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::Request;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -91,10 +91,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(limits.max_header_bytes)
         .max_headers(limits.max_headers)
-        .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&connection.progress))),
-            service,
-        );
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&connection.progress))), service);
     let mut served = pin!(served);
     let mut look = pin!(sleep_until(Instant::now()));
     loop {

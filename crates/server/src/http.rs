@@ -13,7 +13,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Answers a request, whatever it is.
-pub(crate) async fn answer(request: Request<Incoming>, connection: &Arc<Connection>) -> Response<ResponseBody> {
+pub(crate) async fn answer(
+    request: Request<Incoming>,
+    connection: &Arc<Connection>,
+) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(body);
     // A client that waits to be asked for the body sees a refusal without having sent it.

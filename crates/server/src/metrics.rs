@@ -48,7 +48,8 @@ const OPERATIONS: [&str; 31] = [
 
 /// Upper bounds of the latency histogram in microseconds.
 const BUCKETS: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000, 10_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000,
+    10_000_000,
 ];
 
 /// HTTP statuses this server answers.
@@ -173,7 +174,10 @@ impl Metrics {
         family(&mut out, "cimwright_http_responses_total", "counter", "HTTP responses by status.");
         for (status, count) in HTTP_STATUSES.iter().zip(&self.http) {
             let status = if *status == 0 { "other".to_owned() } else { status.to_string() };
-            line(&mut out, format_args!("cimwright_http_responses_total{{status=\"{status}\"}} {}", get(count)));
+            line(
+                &mut out,
+                format_args!("cimwright_http_responses_total{{status=\"{status}\"}} {}", get(count)),
+            );
         }
         family(
             &mut out,
@@ -257,10 +261,7 @@ impl Metrics {
             for (bound, count) in BUCKETS.iter().zip(&operation.buckets) {
                 below += get(count);
                 let bound = seconds(*bound);
-                line(
-                    out,
-                    format_args!("{DURATION}_bucket{{operation=\"{name}\",le=\"{bound}\"}} {below}"),
-                );
+                line(out, format_args!("{DURATION}_bucket{{operation=\"{name}\",le=\"{bound}\"}} {below}"));
             }
             line(out, format_args!("{DURATION}_bucket{{operation=\"{name}\",le=\"+Inf\"}} {total}"));
             let sum = seconds(get(&operation.micros));

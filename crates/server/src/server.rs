@@ -26,7 +26,8 @@ use tokio_util::task::TaskTracker;
 const UNIX_CONNECTIONS: usize = 256;
 /// How many connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
-const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// A server that listens. Clients that connect are served once [`Server::run`] is called.
 pub struct Server {

@@ -94,7 +94,10 @@ async fn users_take_effect_at_once() {
         .assert_message("ann administrator");
     // Without a file that can be understood, nobody is let in, whoever was before.
     std::fs::write(server.users().path(), "[[user]]\nname = 3\n").unwrap();
-    assert_eq!(client.ask(who_am_i().with("Authorization", &basic("ann", "secret")).bytes()).await.status, 401);
+    assert_eq!(
+        client.ask(who_am_i().with("Authorization", &basic("ann", "secret")).bytes()).await.status,
+        401
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The rules of CIM operations over HTTP, as DSP0200 chapters 6 and 7 and the clients in use have them.
+//! The rules of CIM operations over HTTP, as DSP0200 and the clients in use have them.
 
 mod support;
 
@@ -61,8 +61,14 @@ async fn what_is_wrong_with_a_message_is_told_by_http() {
         (post().with("CIMOperation", "Frob"), bad_request("unsupported-operation")),
         (post().replace("</CIM>", ""), bad_request("request-not-well-formed")),
         (post().replace("IMETHODCALL", "IMETHODCAL"), bad_request("request-not-valid")),
-        (post().replace("CIMVERSION=\"2.0\"", "CIMVERSION=\"3.0\""), not_implemented("unsupported-cim-version")),
-        (post().replace("DTDVERSION=\"2.0\"", "DTDVERSION=\"3.0\""), not_implemented("unsupported-dtd-version")),
+        (
+            post().replace("CIMVERSION=\"2.0\"", "CIMVERSION=\"3.0\""),
+            not_implemented("unsupported-cim-version"),
+        ),
+        (
+            post().replace("DTDVERSION=\"2.0\"", "DTDVERSION=\"3.0\""),
+            not_implemented("unsupported-dtd-version"),
+        ),
         (
             post().replace("PROTOCOLVERSION=\"1.0\"", "PROTOCOLVERSION=\"2.0\""),
             not_implemented("unsupported-protocol-version"),
@@ -163,7 +169,8 @@ async fn a_batch_is_answered_in_its_order() {
         body[from..to].to_owned()
     };
     let first = post();
-    let requests = [simple(&first), simple(&Post::method("Nothing")), simple(&Post::enumerate("Small"))].concat();
+    let requests =
+        [simple(&first), simple(&Post::method("Nothing")), simple(&Post::enumerate("Small"))].concat();
     let batch = first
         .clone()
         .replace(&simple(&first), &format!("<MULTIREQ>{requests}</MULTIREQ>"))
@@ -172,7 +179,9 @@ async fn a_batch_is_answered_in_its_order() {
     let reply = server.ask(batch.clone().with("CIMBatch", "").bytes()).await;
     reply.assert_message("<MULTIRSP><SIMPLERSP><IMETHODRESPONSE NAME=\"EnumerateQualifiers\">");
     let at = |part| reply.body.find(part).unwrap();
-    assert!(at("EnumerateQualifiers") < at("<ERROR CODE=\"6\"") && at("<ERROR CODE") < at("EnumerateInstances"));
+    assert!(
+        at("EnumerateQualifiers") < at("<ERROR CODE=\"6\"") && at("<ERROR CODE") < at("EnumerateInstances")
+    );
     assert_eq!(reply.body.matches("<VALUE.NAMEDINSTANCE>").count(), 2);
     assert_eq!(server.ask(batch.bytes()).await.verdict(), (400, Some("header-mismatch")));
 

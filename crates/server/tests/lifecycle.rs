@@ -37,7 +37,8 @@ async fn tls_with_the_certificate_the_server_made() {
                 .with_no_client_auth();
             let stream = in_time(TcpStream::connect(server.addrs.https[0])).await.unwrap();
             let connector = TlsConnector::from(Arc::new(config));
-            let stream = in_time(connector.connect(ServerName::try_from(name).unwrap(), stream)).await.unwrap();
+            let stream =
+                in_time(connector.connect(ServerName::try_from(name).unwrap(), stream)).await.unwrap();
             let mut client = Client::new(stream);
             client.ask(post().bytes()).await.assert_message("CIM");
             client.ask(Post::enumerate("Large").bytes()).await.assert_message("</CIM>");

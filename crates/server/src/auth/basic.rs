@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ring::hmac;
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ const MAX_DELAY: Duration = Duration::from_secs(4);
 const FORGET_AFTER: Duration = Duration::from_secs(120);
 
 /// A hash no password is looked for behind, with the costs of a real one: what unknown users are checked against.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gc3VjaCB1c2VyLCBubw$dHJ5aW5nIHRoaXMgaXMgYSB3YXN0ZSBvZiB0aW1lISE";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm8gc3VjaCB1c2VyLCBubw$dHJ5aW5nIHRoaXMgaXMgYSB3YXN0ZSBvZiB0aW1lISE";
 
 /// Why a header Authorization was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +55,11 @@ pub(super) struct BasicAuth {
 }
 
 /// What is known of one state of the users file.
-#[derive(Default)]
 struct Known {
     /// Counts the states of the file.
     generation: u64,
-    fingerprint: Option<Fingerprint>,
+    /// Of the file, if there is one and it can be looked at.
+    fingerprint: Result<Option<Fingerprint>, io::ErrorKind>,
     users: HashMap<String, User>,
     verified: HashMap<[u8; 32], Arc<Principal>>,
 }
@@ -74,7 +76,12 @@ impl BasicAuth {
         Ok(Self {
             file,
             key: hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())?,
-            known: RwLock::default(),
+            known: RwLock::new(Known {
+                generation: 0,
+                fingerprint: Ok(None),
+                users: HashMap::new(),
+                verified: HashMap::new(),
+            }),
             checks: Arc::new(Semaphore::new((cores / 2).max(1))),
             failing: Mutex::default(),
         })
@@ -84,10 +91,15 @@ impl BasicAuth {
     ///
     /// # Errors
     /// When it holds none that is right; the answer to repeated failures is delayed before this returns.
-    pub(super) async fn verify(&self, header: &[u8], peer: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
+    pub(super) async fn verify(
+        &self,
+        header: &[u8],
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Principal>, Refusal> {
         self.refresh();
         let mac = self.mac(header);
-        if let Some(principal) = self.known.read().unwrap_or_else(PoisonError::into_inner).verified.get(&mac) {
+        if let Some(principal) = self.known.read().unwrap_or_else(PoisonError::into_inner).verified.get(&mac)
+        {
             return Ok(Arc::clone(principal));
         }
         let (name, password) = credentials(header).ok_or(Refusal::Malformed)?;
@@ -122,13 +134,7 @@ impl BasicAuth {
     /// Reads the users again if their file has changed. Asking for that costs one `stat`, far less than a request, so it is done
     /// for each: a user who was removed is refused at once.
     fn refresh(&self) {
-        let found = match self.file.fingerprint() {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(file = %self.file.path().display(), %error, "cannot look at the users file; nobody can log in");
-                None
-            }
-        };
+        let found = self.file.fingerprint().map_err(|e| e.kind());
         if self.known.read().unwrap_or_else(PoisonError::into_inner).fingerprint == found {
             return;
         }
@@ -142,10 +148,13 @@ impl BasicAuth {
         // Also when the file cannot be used: it is not read, nor complained about, again until it changes.
         known.fingerprint = found;
         match self.file.read() {
-            Ok(None) => known.fingerprint = None,
+            Ok(None) => tracing::warn!(
+                file = %self.file.path().display(),
+                "there are no users; add one with `cimwright user add`"
+            ),
             Ok(Some((users, fingerprint))) => {
                 tracing::info!(users = users.len(), "read the users file");
-                known.fingerprint = Some(fingerprint);
+                known.fingerprint = Ok(Some(fingerprint));
                 known.users = users.into_iter().map(|u| (u.name.clone(), u)).collect();
             }
             Err(error) => tracing::error!(%error, "the users file cannot be used; nobody can log in"),
@@ -218,8 +227,8 @@ fn credentials(header: &[u8]) -> Option<(String, String)> {
     }
     let bytes = ENGINE.decode(rest.trim_ascii()).ok()?;
     // The challenge names no charset, so a client may use Latin-1; whatever is no UTF-8 can only be that.
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
+    let text =
+        String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
     let (name, password) = text.split_once(':')?;
     (password.len() <= MAX_PASSWORD_BYTES).then(|| (name.to_owned(), password.to_owned()))
 }
@@ -243,7 +252,9 @@ mod tests {
         assert_eq!(credentials(&header("a:")), pair("a", ""));
         assert_eq!(credentials(&header("é:ü")), pair("é", "ü"));
         assert_eq!(credentials(&header(b"\xe9:\xfc")), pair("é", "ü"));
-        for bad in [&b""[..], b"Basic", b"Basic ", b"Basic !!!!", b"Negotiate QQ==", b"BasicQTpi", b"Bas\xffc QTpi"] {
+        for bad in
+            [&b""[..], b"Basic", b"Basic ", b"Basic !!!!", b"Negotiate QQ==", b"BasicQTpi", b"Bas\xffc QTpi"]
+        {
             assert_eq!(credentials(bad), None, "{bad:?}");
         }
         assert_eq!(credentials(&header("no colon")), None);

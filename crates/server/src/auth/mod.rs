@@ -135,7 +135,8 @@ impl Authenticator {
         connected: Option<&Arc<Principal>>,
     ) -> Result<Arc<Principal>, Refused> {
         // Asked before anything else: a challenge would make the client send its password over this connection.
-        if matches!(transport, Transport::Http(_)) && !transport.is_local() && !self.insecure_basic_over_http {
+        if matches!(transport, Transport::Http(_)) && !transport.is_local() && !self.insecure_basic_over_http
+        {
             return Err(Refused::Insecure);
         }
         let mut given = headers.get_all(AUTHORIZATION).iter();
@@ -169,7 +170,11 @@ mod tests {
         Transport::Http(address.parse().unwrap())
     }
 
-    async fn ask(config: AuthConfig, authorization: &[&str], transport: Transport) -> Result<String, Refused> {
+    async fn ask(
+        config: AuthConfig,
+        authorization: &[&str],
+        transport: Transport,
+    ) -> Result<String, Refused> {
         let state = tempfile::tempdir().unwrap();
         let users = UsersFile::in_state(state.path());
         users.add("ann", Role::Reader, "one", false).unwrap();
@@ -192,7 +197,11 @@ mod tests {
         }
         for far in ["10.0.0.1:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
             for authorization in [&[right][..], &[]] {
-                assert_eq!(ask(config(), authorization, transport(far)).await, Err(Refused::Insecure), "{far}");
+                assert_eq!(
+                    ask(config(), authorization, transport(far)).await,
+                    Err(Refused::Insecure),
+                    "{far}"
+                );
             }
         }
         let tls = Transport::Https("10.0.0.1:1".parse().unwrap());

@@ -112,7 +112,9 @@ impl UsersFile {
             return Err(UsersError::BadPassword("the password is empty; give one on standard input"));
         }
         if password.len() > MAX_PASSWORD_BYTES {
-            return Err(UsersError::BadPassword("the password has more than 1024 bytes; choose a shorter one"));
+            return Err(UsersError::BadPassword(
+                "the password has more than 1024 bytes; choose a shorter one",
+            ));
         }
         let user = User { name: name.to_owned(), role, password: hash(password)? };
         self.change(|users| {
@@ -179,7 +181,10 @@ impl UsersFile {
         Ok(Some((contents.users, Fingerprint::of(&metadata))))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<User>) -> Result<(), UsersError>) -> Result<(), UsersError> {
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Vec<User>) -> Result<(), UsersError>,
+    ) -> Result<(), UsersError> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         private_directory(directory).map_err(|e| self.io("create the state directory", e))?;
         let lock = OpenOptions::new()
@@ -227,7 +232,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("the user name has more than {MAX_NAME_CHARS} characters"));
     }
     if let Some(c) = name.chars().find(|c| *c == ':' || c.is_control()) {
-        return Err(format!("the user name {name:?} contains {c:?}, which HTTP's Basic authentication cannot carry"));
+        return Err(format!(
+            "the user name {name:?} contains {c:?}, which HTTP's Basic authentication cannot carry"
+        ));
     }
     Ok(())
 }
@@ -273,7 +280,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn hash(password: &str) -> Result<String, UsersError> {
     let salt = SaltString::generate(&mut OsRng);
     let hash = argon2().hash_password(password.as_bytes(), &salt);
-    hash.map(|h| h.to_string()).map_err(|_| UsersError::BadPassword("the password cannot be hashed; choose another"))
+    hash.map(|h| h.to_string())
+        .map_err(|_| UsersError::BadPassword("the password cannot be hashed; choose another"))
 }
 
 #[cfg(test)]
@@ -296,10 +304,10 @@ mod tests {
         users.add("ann", Role::Administrator, "three", true).unwrap();
         let (listed, fingerprint) = users.read().unwrap().unwrap();
         assert_eq!(Some(fingerprint), users.fingerprint().unwrap());
-        assert_eq!(listed.iter().map(|u| (u.name.as_str(), u.role)).collect::<Vec<_>>(), [
-            ("ann", Role::Administrator),
-            ("bob", Role::Operator)
-        ]);
+        assert_eq!(
+            listed.iter().map(|u| (u.name.as_str(), u.role)).collect::<Vec<_>>(),
+            [("ann", Role::Administrator), ("bob", Role::Operator)]
+        );
         let hash = PasswordHash::new(&listed[0].password).unwrap();
         assert_eq!(hash.algorithm.as_str(), "argon2id");
         assert!(argon2().verify_password(b"three", &hash).is_ok());
@@ -332,10 +340,16 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let users = UsersFile::in_state(state.path());
         for name in ["", "a:b", "a\nb", &"x".repeat(65)] {
-            assert!(matches!(users.add(name, Role::Reader, "p", false), Err(UsersError::BadName(_))), "{name:?}");
+            assert!(
+                matches!(users.add(name, Role::Reader, "p", false), Err(UsersError::BadName(_))),
+                "{name:?}"
+            );
         }
         assert!(matches!(users.add("a", Role::Reader, "", false), Err(UsersError::BadPassword(_))));
-        assert!(matches!(users.add("a", Role::Reader, &"p".repeat(1025), false), Err(UsersError::BadPassword(_))));
+        assert!(matches!(
+            users.add("a", Role::Reader, &"p".repeat(1025), false),
+            Err(UsersError::BadPassword(_))
+        ));
         assert_eq!(users.fingerprint().unwrap(), None);
     }
 

@@ -9,7 +9,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 
-/// The extension that DSP0200 6.3.2 declares with `Man` (RFC 2774).
+/// The extension that an M-POST request declares with `Man` (DSP0200 6.2, RFC 2774).
 const EXTENSION_URI: &str = "http://www.dmtf.org/cim/mapping/http/v1.0";
 const METHODS: &str = "POST, M-POST";
 
@@ -156,7 +156,9 @@ mod tests {
         ] {
             assert!(is_xml_in_utf8(good.as_bytes()), "{good}");
         }
-        for bad in ["", "text/plain", "application/xmlx", "application/xml; charset=latin-1", "text/xml; charset="] {
+        for bad in
+            ["", "text/plain", "application/xmlx", "application/xml; charset=latin-1", "text/xml; charset="]
+        {
             assert!(!is_xml_in_utf8(bad.as_bytes()), "{bad}");
         }
     }
@@ -172,7 +174,8 @@ mod tests {
         ] {
             assert_eq!(extension(&good), Some(Extension(*b"73")), "{good}");
         }
-        for bad in [uri.to_owned(), format!("{uri}; ns=7"), format!("{uri}; ns=7a"), format!("{uri}x; ns=73")] {
+        for bad in [uri.to_owned(), format!("{uri}; ns=7"), format!("{uri}; ns=7a"), format!("{uri}x; ns=73")]
+        {
             assert_eq!(extension(&bad), None, "{bad}");
         }
         assert_eq!(Extension(*b"07").name(&CIM_OBJECT), "07-cimobject");

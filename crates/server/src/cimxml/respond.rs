@@ -89,7 +89,8 @@ impl Call {
     async fn single(self, id: &str, simple: SimpleRequest) {
         let SimpleRequest { name, intrinsic, request } = simple;
         let namespace = request.as_ref().ok().map(|r| r.namespace.clone());
-        let index = request.as_ref().map_or(OperationIndex::UNDECODABLE, |r| OperationIndex::of(&r.operation));
+        let index =
+            request.as_ref().map_or(OperationIndex::UNDECODABLE, |r| OperationIndex::of(&r.operation));
         let answer = match request {
             Ok(request) => self.connection.app.executor.execute(&self.principal, request).await,
             Err(error) => Err(error),
@@ -98,10 +99,11 @@ impl Call {
         let context = EncodeContext { host: &connection.host, namespace: namespace.as_ref() };
         let result = match answer {
             Ok(Answer::Objects(shape, objects)) => {
-                return self.stream(ResponseWriter::begin(id, &name, &context), shape, objects, index, |error| {
-                    encode_response(id, &name, intrinsic, &Err(error), &context)
-                })
-                .await;
+                return self
+                    .stream(ResponseWriter::begin(id, &name, &context), shape, objects, index, |error| {
+                        encode_response(id, &name, intrinsic, &Err(error), &context)
+                    })
+                    .await;
             }
             Ok(Answer::Whole(result)) => Ok(result),
             Err(error) => Err(error),
@@ -111,7 +113,7 @@ impl Call {
         self.send_message(bytes);
     }
 
-    /// The requests of a batch one after the other, in their order (DSP0200 5.4.2).
+    /// The requests of a batch one after the other, in their order (DSP0200, MULTIREQ).
     async fn batch(self, id: &str, requests: Vec<SimpleRequest>) {
         struct Done {
             name: String,
@@ -230,7 +232,7 @@ impl Call {
         self.connection.app.metrics.operation(index, error.map(|e| e.status), self.started.elapsed());
     }
 
-    /// Declares the extension in the answer to an M-POST request (DSP0200 6.3.2, RFC 2774 chapter 5).
+    /// Declares the extension in the answer to an M-POST request (DSP0200 6.2, RFC 2774).
     fn insert_extension(&self, headers: &mut HeaderMap) {
         if let Some(extension) = self.extension {
             headers.insert(EXT, HeaderValue::from_static(""));
@@ -244,7 +246,7 @@ impl Call {
     }
 }
 
-/// The headers behind a body that had to end early (DSP0200 6.2.3).
+/// The headers behind a body that had to end early.
 struct Trailers {
     code: HeaderName,
     description: HeaderName,

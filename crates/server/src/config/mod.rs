@@ -176,11 +176,19 @@ impl Config {
         }
         if !self.engine.program.is_absolute() {
             let problem = format!("`{}` is not absolute", self.engine.program.display());
-            return Err(self.value("engine.program", problem, "write the path from / on, such as /usr/bin/qemu-img"));
+            return Err(self.value(
+                "engine.program",
+                problem,
+                "write the path from / on, such as /usr/bin/qemu-img",
+            ));
         }
         for (key, value, least) in self.numbers() {
             if value < least {
-                return Err(self.value(key, format!("{value} is too small"), format!("use at least {least}")));
+                return Err(self.value(
+                    key,
+                    format!("{value} is too small"),
+                    format!("use at least {least}"),
+                ));
             }
         }
         let mut uids = HashSet::new();
@@ -193,7 +201,8 @@ impl Config {
                 return Err(self.value("auth.unix_peers", problem, "choose another name"));
             }
         }
-        if self.auth.realm.contains(['"', '\\']) || !self.auth.realm.chars().all(|c| (' '..='~').contains(&c)) {
+        if self.auth.realm.contains(['"', '\\']) || !self.auth.realm.chars().all(|c| (' '..='~').contains(&c))
+        {
             let problem = "the realm has characters that do not fit into an HTTP header";
             return Err(self.value("auth.realm", problem, "use printable ASCII without \" and \\"));
         }
@@ -222,7 +231,11 @@ impl Config {
     fn validate_server(&self) -> Result<(), ConfigError> {
         let server = &self.server;
         if server.state.as_os_str().is_empty() {
-            return Err(self.value("server.state", "it is empty", "name a directory the server may write to"));
+            return Err(self.value(
+                "server.state",
+                "it is empty",
+                "name a directory the server may write to",
+            ));
         }
         if server.http.is_empty() && server.https.is_empty() && self.unix_socket().is_none() {
             let action = "set at least one of server.http, server.https and server.unix";
@@ -333,7 +346,9 @@ mod tests {
     #[test]
     fn what_the_example_suggests_can_be_loaded() {
         let suggestion = |line: &&str| {
-            let Some((key, _)) = line.strip_prefix("# ").and_then(|l| l.split_once(" = ")) else { return false };
+            let Some((key, _)) = line.strip_prefix("# ").and_then(|l| l.split_once(" = ")) else {
+                return false;
+            };
             key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         };
         let mut suggested: HashSet<String> = HashSet::new();
@@ -356,7 +371,10 @@ mod tests {
     #[test]
     fn an_error_names_file_line_and_what_to_do() {
         let unknown = parse("[server]\nstat = \"/x\"\n").unwrap_err();
-        assert!(unknown.starts_with("a.toml:2:1: unknown field `stat`, expected one of `state`"), "{unknown}");
+        assert!(
+            unknown.starts_with("a.toml:2:1: unknown field `stat`, expected one of `state`"),
+            "{unknown}"
+        );
         assert!(unknown.contains("the offending line is `stat = \"/x\"`"), "{unknown}");
         let mistyped = parse("[server]\n\nhttp = [\"localhost\"]\n").unwrap_err();
         assert!(mistyped.starts_with("a.toml:3:"), "{mistyped}");

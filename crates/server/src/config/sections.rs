@@ -315,6 +315,7 @@ pub(crate) fn role_name<S: Serializer>(role: &Role, serializer: S) -> Result<S::
 /// Reads a role by its name.
 pub(crate) fn role_from_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
     let name = String::deserialize(deserializer)?;
-    Role::from_name(&name)
-        .ok_or_else(|| D::Error::custom(format!("`{name}` is no role; use reader, operator or administrator")))
+    Role::from_name(&name).ok_or_else(|| {
+        D::Error::custom(format!("`{name}` is no role; use reader, operator or administrator"))
+    })
 }

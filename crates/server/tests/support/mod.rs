@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a server on scratch ports, a broker that does what it is told, and a client that sends
 //! exactly the bytes it is given.
 #![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "this is code of tests, although it is outside of test functions")]
 
 use async_trait::async_trait;
 use base64::Engine;
