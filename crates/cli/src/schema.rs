@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn the_embedded_schema_compiles() {
-        let namespaces = namespaces().unwrap_or_else(|errors| {
-            panic!("{}", errors.iter().map(Diagnostic::render).collect::<String>())
-        });
+        let namespaces = namespaces()
+            .unwrap_or_else(|errors| panic!("{}", errors.iter().map(Diagnostic::render).collect::<String>()));
         for (namespace, schema) in &namespaces {
-            for class in ["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"] {
+            for class in ["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
+            {
                 assert!(schema.contains(class), "{namespace} has no {class}");
             }
         }

@@ -1,13 +1,13 @@
 //! `cimwright serve`: runs the server until it is told to stop.
 
+use crate::exit::{CliError, Exit};
 use crate::{state_directory, wiring};
-use clap::Args;
 use cimwright_server::Server;
 use cimwright_server::config::{Config, LogFormat, Overrides};
+use clap::Args;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,15 +49,19 @@ pub(crate) struct ServeArgs {
 /// Runs the server.
 ///
 /// # Errors
-/// With a text that says what is wrong and what to do.
-pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let config = configuration(&args)?;
+/// When the server cannot start; the text says what to do.
+pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
+    start(&args).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, error.to_string()))
+}
+
+fn start(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
+    let config = configuration(args)?;
     start_log(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, args.port_file.as_deref()))
 }
 
-async fn serve(config: Config, port_file: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn Error>> {
     // Before anything is opened, so that no early signal is lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -79,10 +83,12 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<ExitCode, Box
     server.run(stop).await;
     let calm = jobs.shut_down(grace.max(Duration::from_secs(1))).await;
     if !calm {
-        tracing::warn!("some jobs did not come to a safe point in time; they will be taken up again at the next start");
+        tracing::warn!(
+            "some jobs did not come to a safe point in time; they will be taken up again at the next start"
+        );
     }
     tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {

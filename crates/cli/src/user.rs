@@ -1,13 +1,13 @@
 //! `cimwright user`: who may use the server.
 
+use crate::exit::{CliError, Exit};
 use crate::state_directory;
-use clap::{Args, Subcommand, ValueEnum};
 use cimwright_sdk::Role;
 use cimwright_server::auth::users::UsersFile;
+use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Manage the users of a server; takes effect on a running one.
 #[derive(Debug, Args)]
@@ -78,14 +78,20 @@ const MAX_PASSWORD: u64 = 4096;
 ///
 /// # Errors
 /// With a text that says what is wrong and what to do.
-pub(crate) fn run(args: UserArgs) -> Result<ExitCode, Box<dyn Error>> {
-    match args.command {
+pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
+    change(args.command).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, error.to_string()))
+}
+
+fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
+    match command {
         UserCommand::Add { name, role, password_stdin: _, replace, state } => {
             let mut password = String::new();
             std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
             let password = password.lines().next().unwrap_or_default();
             if password.is_empty() {
-                return Err("standard input holds no password; try: echo SECRET | cimwright user add …".into());
+                return Err(
+                    "standard input holds no password; try: echo SECRET | cimwright user add …".into()
+                );
             }
             state_directory::make(&state)?;
             UsersFile::in_state(&state).add(&name, role.into(), password, replace)?;
@@ -97,5 +103,5 @@ pub(crate) fn run(args: UserArgs) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -26,12 +26,12 @@ const DATABASE: &str = "jobs.sqlite";
 /// With a text that says what cannot be opened and what to do.
 pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     let computer = config.computer_name();
-    let mut plugins: Vec<Plugin> = vec![
-        hyper_v::job_classes(),
-        hyper_v::management_service(&computer, Arc::new(parse_instance_text)),
-    ];
+    let mut plugins: Vec<Plugin> =
+        vec![hyper_v::job_classes(), hyper_v::management_service(&computer, Arc::new(parse_instance_text))];
     if config.storage.roots.is_empty() {
-        tracing::warn!("no storage root is configured: image management has no files to work on (--storage-root DIR)");
+        tracing::warn!(
+            "no storage root is configured: image management has no files to work on (--storage-root DIR)"
+        );
     } else {
         plugins.push(ImageManagement::plugin(&computer, Arc::new(toolbox(config)?)));
     }
