@@ -8,7 +8,9 @@ use crate::errors;
 use crate::lease::{Holder, Lease};
 use crate::live::{Live, LiveJobs};
 use crate::machine::{JobEvent, next};
-use crate::record::{DEFAULT_TIME_BEFORE_REMOVAL, JobId, JobRecord, JobSettings, JobSpec, StateRequest};
+use crate::record::{
+    DEFAULT_TIME_BEFORE_REMOVAL, JobId, JobRecord, JobSettings, JobSpec, Progress, StateRequest,
+};
 use crate::retention;
 use crate::state::{JobState, RequestedState};
 use crate::step::JobKinds;
@@ -398,7 +400,7 @@ impl Jobs {
                 if fresh.run.state == JobState::Running
                     && let Some(step) = live.step()
                 {
-                    fresh.run.status = step.title;
+                    fresh.run.status = with_bytes(step.title, fresh.run.progress);
                     fresh.run.cancellable = step.cancellable;
                 }
                 Arc::new(fresh)
@@ -421,7 +423,7 @@ impl Jobs {
             record.request = Some(request.clone());
             let live = shared.spawn_driver(record, lease, None, false);
             let timeout = request.deadline.and_then(|d| d.duration_since(request.at).ok());
-            return Ok(self.wait_for(request_id(&live.0), &live.1, request.wanted, timeout).await);
+            return Ok(self.wait_for(live.0, &live.1, request.wanted, timeout).await);
         }
         let event = match request.wanted {
             RequestedState::Start => JobEvent::Resume,
@@ -509,8 +511,12 @@ impl Jobs {
     }
 }
 
-fn request_id(id: &JobId) -> JobId {
-    *id
+/// What a job is doing and how far it is in bytes: the classes have a property for the share only.
+fn with_bytes(title: String, progress: Progress) -> String {
+    if progress.total == 0 {
+        return title;
+    }
+    format!("{title} ({} of {} bytes)", progress.done, progress.total)
 }
 
 impl Shared {

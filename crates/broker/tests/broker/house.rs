@@ -10,8 +10,8 @@ use cimwright_cim::{
 use cimwright_codec::mof::{Source, compile_schema};
 use cimwright_jobs::live::Wish;
 use cimwright_jobs::{
-    Affected, JobKind, JobKinds, JobSpec, Jobs, JobsConfig, ManualClock, Progress, Step, StepContext,
-    StepError,
+    Affected, JobKind, JobKinds, JobSpec, JobStore, Jobs, JobsConfig, ManualClock, Progress, Step,
+    StepContext, StepError,
 };
 use cimwright_sdk::{
     ChangeCodes, Context, ErrorForm, InstanceProvider, JobDialect, MethodCall, MethodOutcome, MethodProvider,
@@ -21,25 +21,27 @@ use cimwright_store::MemoryStore;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-pub const V1: &str = "root/virtualization";
-pub const V2: &str = "root/virtualization/v2";
-pub const DMTF: &str = "root/dmtf";
-pub const FAMILY: &str = "test.storage";
+pub(crate) const V1: &str = "root/virtualization";
+pub(crate) const V2: &str = "root/virtualization/v2";
+pub(crate) const DMTF: &str = "root/dmtf";
+pub(crate) const FAMILY: &str = "test.storage";
 
 /// A broker and what stands behind it.
-pub struct House {
-    pub broker: Broker,
-    pub jobs: Jobs,
-    pub store: Arc<MemoryStore>,
-    pub clock: Arc<ManualClock>,
-    pub script: Arc<Script>,
+pub(crate) struct House {
+    pub(crate) broker: Broker,
+    pub(crate) jobs: Jobs,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) script: Arc<Script>,
+    /// The instances of Test_Slow come as permits are added.
+    pub(crate) gate: Arc<Semaphore>,
 }
 
 /// How the jobs that wait are to end, by their names.
 #[derive(Default)]
-pub struct Script(Mutex<HashMap<String, watch::Sender<Option<bool>>>>);
+pub(crate) struct Script(Mutex<HashMap<String, watch::Sender<Option<bool>>>>);
 
 impl Script {
     fn line(&self, name: &str) -> watch::Sender<Option<bool>> {
@@ -47,7 +49,7 @@ impl Script {
     }
 
     /// Lets a waiting job end, well or not.
-    pub fn end(&self, name: &str, well: bool) {
+    pub(crate) fn end(&self, name: &str, well: bool) {
         self.line(name).send_replace(Some(well));
     }
 }
@@ -115,7 +117,7 @@ impl Step for Work {
 }
 
 /// The reason of a job that fails.
-pub fn broken() -> ErrorDetail {
+pub(crate) fn broken() -> ErrorDetail {
     static ENTRY: CatalogueEntry = CatalogueEntry {
         id: "TEST1001",
         message: "The work broke.",
@@ -132,20 +134,20 @@ pub fn broken() -> ErrorDetail {
 }
 
 /// The reason behind it.
-pub fn full() -> ErrorDetail {
+pub(crate) fn full() -> ErrorDetail {
     ErrorDetail { message_id: "TEST1002".into(), message: "The disk is full.".into(), ..broken() }
         .about("/dev/x")
 }
 
-pub fn disk(name: &str) -> InstancePath {
+pub(crate) fn disk(name: &str) -> InstancePath {
     InstancePath::new(None, "Test_Disk").with_key("Name", name)
 }
 
-pub fn service() -> InstancePath {
+pub(crate) fn service() -> InstancePath {
     InstancePath::new(None, "Test_Service").with_key("Name", "main")
 }
 
-struct Things;
+struct Things(Arc<Semaphore>);
 
 #[async_trait]
 impl InstanceProvider for Things {
@@ -163,6 +165,10 @@ impl InstanceProvider for Things {
                 vec![
                     Instance::new("Test_Holds").with("Holder", here(service())).with("Held", here(disk("a"))),
                 ]
+            }
+            "Test_Slow" => {
+                self.0.acquire().await.unwrap().forget();
+                vec![Instance::new("Test_Slow").with("Id", "x")]
             }
             other => panic!("nobody serves {other}"),
         })
@@ -195,7 +201,7 @@ impl MethodProvider for Methods {
                         effects: vec![],
                     },
                 ],
-                settings: Default::default(),
+                priority: None,
             })
         };
         Ok(match call.method.as_str() {
@@ -226,7 +232,7 @@ impl MethodProvider for Methods {
     }
 }
 
-pub fn dialect(namespace: &str, class: &str) -> JobDialect {
+pub(crate) fn dialect(namespace: &str, class: &str) -> JobDialect {
     let v2 = namespace == V2;
     JobDialect {
         namespace: namespace.into(),
@@ -248,16 +254,16 @@ pub fn dialect(namespace: &str, class: &str) -> JobDialect {
     }
 }
 
-pub fn plugin() -> Plugin {
+pub(crate) fn plugin(gate: &Arc<Semaphore>) -> Plugin {
     let mut plugin = Plugin { name: "test", ..Plugin::default() };
     for namespace in [V1, V2, DMTF] {
         let class = if namespace == DMTF { "Test_Job" } else { "Msvm_StorageJob" };
         plugin.dialects.push(dialect(namespace, class));
-        for class in ["Test_Service", "Test_Disk", "Test_BigDisk", "Test_Holds"] {
+        for class in ["Test_Service", "Test_Disk", "Test_BigDisk", "Test_Holds", "Test_Slow"] {
             plugin.classes.push(ServedClass {
                 namespace: namespace.into(),
                 class: class.into(),
-                instances: Some(Arc::new(Things)),
+                instances: Some(Arc::new(Things(Arc::clone(gate)))),
                 methods: (class == "Test_Service").then(|| Arc::new(Methods) as Arc<dyn MethodProvider>),
             });
         }
@@ -265,7 +271,7 @@ pub fn plugin() -> Plugin {
     plugin
 }
 
-pub fn schema(namespace: &str) -> Schema {
+pub(crate) fn schema(namespace: &str) -> Schema {
     let qualifiers = Source::new("qualifiers.mof", include_str!("../../../../schema/qualifiers.mof"));
     let test = Source::new("test.mof", include_str!("test.mof"));
     let (cim, own) = match namespace {
@@ -289,18 +295,29 @@ pub fn schema(namespace: &str) -> Schema {
 }
 
 impl House {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with(JobsConfig { concurrency: 64, ..JobsConfig::default() }, Limits::default()).await
     }
 
-    pub async fn with(config: JobsConfig, limits: Limits) -> Self {
-        let script = Arc::new(Script::default());
+    pub(crate) async fn with(config: JobsConfig, limits: Limits) -> Self {
         let store = Arc::new(MemoryStore::new());
+        Self::over(Arc::clone(&store) as Arc<dyn JobStore>, store, config, limits).await
+    }
+
+    /// A house whose jobs are in `front`, which has `store` behind it.
+    pub(crate) async fn over(
+        front: Arc<dyn JobStore>,
+        store: Arc<MemoryStore>,
+        config: JobsConfig,
+        limits: Limits,
+    ) -> Self {
+        let script = Arc::new(Script::default());
+        let gate = Arc::new(Semaphore::new(0));
         let clock = Arc::new(ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
         let mut kinds = JobKinds::new();
         kinds.register(Arc::new(Kind(Arc::clone(&script))));
-        let jobs = Jobs::open(store.clone(), clock.clone(), kinds, config).await.unwrap();
-        let mut builder = Broker::builder(jobs.clone()).plugin(plugin()).limits(limits);
+        let jobs = Jobs::open(front, clock.clone(), kinds, config).await.unwrap();
+        let mut builder = Broker::builder(jobs.clone()).plugin(plugin(&gate)).limits(limits);
         for namespace in [V1, V2, DMTF] {
             builder = builder.namespace(namespace.into(), schema(namespace));
         }
@@ -308,11 +325,11 @@ impl House {
             cimwright_codec::cimxml::parse_instance_text(text).map_err(|e| e.to_string())
         });
         let broker = builder.embedded_parser(parser).build().unwrap();
-        Self { broker, jobs, store, clock, script }
+        Self { broker, jobs, store, clock, script, gate }
     }
 
     /// Asks as `who`, and fetches a stream to its end.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         who: &Principal,
         namespace: &str,
@@ -331,7 +348,11 @@ impl House {
         }
     }
 
-    pub async fn items(&self, namespace: &str, operation: Operation) -> Result<Vec<Instance>, CimError> {
+    pub(crate) async fn items(
+        &self,
+        namespace: &str,
+        operation: Operation,
+    ) -> Result<Vec<Instance>, CimError> {
         match self.ask(&admin(), namespace, operation).await? {
             OperationResult::Instances { items, .. } => Ok(items),
             other => panic!("no instances: {other:?}"),
@@ -339,11 +360,11 @@ impl House {
     }
 
     /// The error that an operation answers.
-    pub async fn refused(&self, namespace: &str, operation: Operation) -> CimError {
+    pub(crate) async fn refused(&self, namespace: &str, operation: Operation) -> CimError {
         self.ask(&admin(), namespace, operation).await.expect_err("the operation was carried out")
     }
 
-    pub async fn get(&self, path: &InstancePath) -> Result<Instance, CimError> {
+    pub(crate) async fn get(&self, path: &InstancePath) -> Result<Instance, CimError> {
         let namespace = path.namespace.as_ref().unwrap().as_str();
         let operation = Operation::GetInstance { path: path.clone(), options: Default::default() };
         match self.ask(&reader(), namespace, operation).await? {
@@ -352,7 +373,7 @@ impl House {
         }
     }
 
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         who: &Principal,
         target: &InstancePath,
@@ -373,7 +394,13 @@ impl House {
     }
 
     /// Starts a job and gives its path.
-    pub async fn start(&self, who: &Principal, namespace: &str, script: &str, label: &str) -> InstancePath {
+    pub(crate) async fn start(
+        &self,
+        who: &Principal,
+        namespace: &str,
+        script: &str,
+        label: &str,
+    ) -> InstancePath {
         let params = vec![Param::new("Script", script), Param::new("Label", label)];
         let (code, out) = self.call(who, &at(namespace, service()), "StartWork", params).await.unwrap();
         assert_eq!(code, 4096);
@@ -383,7 +410,7 @@ impl House {
     }
 
     /// Asks until the job is in this state.
-    pub async fn until(&self, job: &InstancePath, state: u64) -> Instance {
+    pub(crate) async fn until(&self, job: &InstancePath, state: u64) -> Instance {
         let wait = async {
             loop {
                 let instance = self.get(job).await.unwrap();
@@ -400,7 +427,13 @@ impl House {
     }
 
     /// RequestStateChange; the return value.
-    pub async fn change(&self, who: &Principal, job: &InstancePath, state: u16, period: Option<&str>) -> u64 {
+    pub(crate) async fn change(
+        &self,
+        who: &Principal,
+        job: &InstancePath,
+        state: u16,
+        period: Option<&str>,
+    ) -> u64 {
         let mut params = vec![Param::new("RequestedState", Value::Uint16(state))];
         if let Some(period) = period {
             params.push(Param::new("TimeoutPeriod", period.parse::<DateTime>().unwrap()));
@@ -409,7 +442,7 @@ impl House {
     }
 
     /// The one output parameter of GetError, GetErrorEx or GetErrors.
-    pub async fn error(&self, job: &InstancePath, method: &str) -> Option<Value> {
+    pub(crate) async fn error(&self, job: &InstancePath, method: &str) -> Option<Value> {
         let (code, out) = self.call(&reader(), job, method, vec![]).await.unwrap();
         assert_eq!(code, 0, "the question was answered");
         let [only] = <[Param; 1]>::try_from(out).unwrap();
@@ -417,27 +450,27 @@ impl House {
     }
 }
 
-pub fn at(namespace: &str, path: InstancePath) -> InstancePath {
+pub(crate) fn at(namespace: &str, path: InstancePath) -> InstancePath {
     InstancePath { namespace: Some(NamespaceName::new(namespace)), ..path }
 }
 
 /// The same job as another namespace shows it.
-pub fn seen_in(namespace: &str, class: &str, job: &InstancePath) -> InstancePath {
+pub(crate) fn seen_in(namespace: &str, class: &str, job: &InstancePath) -> InstancePath {
     InstancePath { class: class.into(), ..at(namespace, job.clone()) }
 }
 
-pub fn reader() -> Principal {
+pub(crate) fn reader() -> Principal {
     Principal::authenticated("rita", Role::Reader)
 }
 
-pub fn operator() -> Principal {
+pub(crate) fn operator() -> Principal {
     Principal::authenticated("otto", Role::Operator)
 }
 
-pub fn stranger() -> Principal {
+pub(crate) fn stranger() -> Principal {
     Principal::authenticated("stan", Role::Operator)
 }
 
-pub fn admin() -> Principal {
+pub(crate) fn admin() -> Principal {
     Principal::authenticated("ada", Role::Administrator)
 }

@@ -1,7 +1,9 @@
 //! The broker as its front ends see it: the real classes, the memory store, real drivers, and jobs that do what the test says.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod access;
 mod associations;
+mod brittle;
 mod classes;
 mod control;
 mod house;

@@ -161,3 +161,21 @@ async fn a_full_queue_and_a_server_that_ends_take_no_jobs() {
     let error = wrong(&house, "StartWork", work()).await;
     assert_eq!(error.status, CimStatus::ServerIsShuttingDown);
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_nothing() {
+    let house = House::open().await;
+    let otto = operator();
+    let call = house.start(&otto, V1, "ok", "w");
+    tokio::select! {
+        biased;
+        _ = call => panic!("starting a job takes more than one look"),
+        () = std::future::ready(()) => {}
+    }
+    let wait = async {
+        while house.jobs.counts().await.unwrap().finished == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+}

@@ -202,3 +202,47 @@ async fn what_an_open_cannot_do_is_refused() {
         assert_eq!(error.status, status);
     }
 }
+
+/// A session whose next portion takes until the gate opens.
+async fn slow(house: &House) -> String {
+    let operation = Operation::OpenEnumerateInstances {
+        class: "Test_Slow".into(),
+        deep: true,
+        options: Default::default(),
+        open: open(0),
+    };
+    pulled(house, &reader(), operation).await.unwrap().1.unwrap()
+}
+
+#[tokio::test]
+async fn a_session_can_be_closed_while_it_is_pulled_and_pulled_once_at_a_time() {
+    let house = House::open().await;
+    let context = slow(&house).await;
+    let rita = reader();
+    let pulling = pulled(&house, &rita, pull(&context, 1));
+    tokio::pin!(pulling);
+    tokio::select! {
+        biased;
+        early = &mut pulling => panic!("the gate is closed: {early:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    let error = pulled(&house, &reader(), pull(&context, 1)).await.unwrap_err();
+    assert_eq!(error.status, CimStatus::Failed, "one Pull at a time");
+    house.ask(&reader(), V1, Operation::CloseEnumeration { context }).await.unwrap();
+    house.gate.add_permits(1);
+    assert_eq!(pulling.await.unwrap_err().status, CimStatus::PullHasBeenAbandoned);
+}
+
+#[tokio::test]
+async fn a_pull_that_is_given_up_ends_its_session() {
+    let house = House::open().await;
+    let context = slow(&house).await;
+    let rita = reader();
+    tokio::select! {
+        biased;
+        early = pulled(&house, &rita, pull(&context, 1)) => panic!("the gate is closed: {early:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    let error = pulled(&house, &reader(), pull(&context, 1)).await.unwrap_err();
+    assert_eq!(error.status, CimStatus::InvalidEnumerationContext);
+}

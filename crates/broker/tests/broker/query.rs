@@ -19,20 +19,21 @@ async fn jobs_are_found_by_what_they_show() {
     let id = bad.key_str("InstanceID").unwrap();
     let rows = [
         ("SELECT * FROM Msvm_StorageJob".to_owned(), 2),
-        ("SELECT * FROM CIM_Job WHERE JobState = 10".to_owned(), 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE JobState = 10".to_owned(), 1),
         ("SELECT * FROM CIM_ConcreteJob WHERE Name LIKE 'G%' OR ErrorCode <> 0".to_owned(), 2),
         (format!("select * from Msvm_StorageJob WHERE InstanceID = '{id}'"), 1),
         (format!("select * from Msvm_StorageJob WHERE InstanceID = '{}'", id.to_lowercase()), 1),
         (format!("SELECT * FROM Msvm_StorageJob WHERE InstanceID = '{id}' AND JobState = 7"), 0),
         ("SELECT * FROM Msvm_StorageJob WHERE InstanceID = 'nonsense'".to_owned(), 0),
         (format!("SELECT * FROM Msvm_ConcreteJob WHERE InstanceID = '{id}'"), 0),
-        ("SELECT * FROM CIM_Job WHERE __CLASS = 'Msvm_StorageJob'".to_owned(), 2),
+        ("SELECT * FROM CIM_ConcreteJob WHERE __CLASS = 'Msvm_StorageJob'".to_owned(), 2),
         ("SELECT * FROM Test_Disk WHERE Size > 6".to_owned(), 2),
     ];
     for (text, count) in rows {
         assert_eq!(wql(&house, &text).await.unwrap().len(), count, "{text}");
     }
-    let found = wql(&house, &format!("SELECT * FROM CIM_Job WHERE InstanceID = '{id}'")).await.unwrap();
+    let found =
+        wql(&house, &format!("SELECT * FROM CIM_ConcreteJob WHERE InstanceID = '{id}'")).await.unwrap();
     assert_eq!(found[0], house.get(&bad).await.unwrap());
 }
 
@@ -41,7 +42,7 @@ async fn a_projection_shows_what_is_selected() {
     let house = House::open().await;
     let job = house.start(&operator(), V2, "ok", "w").await;
     house.until(&job, 7).await;
-    let found = wql(&house, "SELECT name, JobState, __CLASS, __PATH FROM CIM_Job").await.unwrap();
+    let found = wql(&house, "SELECT name, JobState, __CLASS, __PATH FROM CIM_ConcreteJob").await.unwrap();
     let names: Vec<&str> = found[0].properties.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names.len(), 4, "{names:?}");
     assert_eq!(found[0].get("JobState"), Some(&Value::Uint16(7)));
@@ -54,10 +55,10 @@ async fn a_query_must_fit_its_class() {
     let house = House::open().await;
     let rows = [
         ("SELECT * FROM Nope", CimStatus::InvalidClass),
-        ("SELECT Nope FROM CIM_Job", CimStatus::InvalidQuery),
-        ("SELECT * FROM CIM_Job WHERE Nope = 1", CimStatus::InvalidQuery),
-        ("SELECT * FROM CIM_Job WHERE NOT (Name = 'x' OR Nope IS NULL)", CimStatus::InvalidQuery),
-        ("SELECT * FROM CIM_Job WHERE Name.Inner = 1", CimStatus::InvalidQuery),
+        ("SELECT Nope FROM CIM_ConcreteJob", CimStatus::InvalidQuery),
+        ("SELECT * FROM CIM_ConcreteJob WHERE Nope = 1", CimStatus::InvalidQuery),
+        ("SELECT * FROM CIM_ConcreteJob WHERE NOT (Name = 'x' OR Nope IS NULL)", CimStatus::InvalidQuery),
+        ("SELECT * FROM CIM_ConcreteJob WHERE Name.Inner = 1", CimStatus::InvalidQuery),
     ];
     for (text, status) in rows {
         assert_eq!(wql(&house, text).await.unwrap_err().status, status, "{text}");
@@ -70,7 +71,7 @@ async fn a_query_can_be_pulled() {
     let job = house.start(&operator(), V2, "ok", "w").await;
     house.until(&job, 7).await;
     let operation = Operation::OpenQueryInstances {
-        query: parse("WQL", "SELECT Name FROM CIM_Job WHERE JobState = 7").unwrap(),
+        query: parse("WQL", "SELECT Name FROM CIM_ConcreteJob WHERE JobState = 7").unwrap(),
         return_query_result_class: true,
         open: OpenOptions { max_object_count: 10, ..OpenOptions::default() },
     };

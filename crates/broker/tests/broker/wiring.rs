@@ -6,6 +6,7 @@ use cimwright_jobs::{JobKinds, Jobs, JobsConfig, SystemClock};
 use cimwright_sdk::{JobDialect, Plugin};
 use cimwright_store::MemoryStore;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 async fn builder() -> BrokerBuilder {
     let jobs = Jobs::open(
@@ -26,6 +27,10 @@ async fn mistake(plugin: Plugin) -> BuildError {
     }
 }
 
+fn whole() -> Plugin {
+    plugin(&Arc::new(Semaphore::new(0)))
+}
+
 fn of(dialects: Vec<JobDialect>) -> Plugin {
     Plugin { name: "wrong", dialects, ..Plugin::default() }
 }
@@ -33,7 +38,7 @@ fn of(dialects: Vec<JobDialect>) -> Plugin {
 #[tokio::test]
 async fn what_does_not_fit_is_found() {
     let good = dialect(V1, "Msvm_StorageJob");
-    assert!(matches!(mistake(plugin()).await, BuildError::NoNamespace { .. }), "only v1 is there");
+    assert!(matches!(mistake(whole()).await, BuildError::NoNamespace { .. }), "only v1 is there");
     let twice = of(vec![good.clone(), good.clone()]);
     assert!(matches!(mistake(twice).await, BuildError::TwoDialects { .. }));
     let absent = of(vec![JobDialect { class: "Nope".into(), ..good.clone() }]);
@@ -42,7 +47,7 @@ async fn what_does_not_fit_is_found() {
     assert!(matches!(mistake(no_job).await, BuildError::NoJobClass { .. }));
     let no_link = of(vec![JobDialect { affected_class: Some("Test_Holds".into()), ..good.clone() }]);
     assert!(matches!(mistake(no_link).await, BuildError::NoJobAssociation { .. }));
-    let mut served = plugin();
+    let mut served = whole();
     served.dialects.clear();
     served.classes.truncate(1);
     served.classes.extend(served.classes.clone());
