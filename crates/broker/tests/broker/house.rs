@@ -1,6 +1,7 @@
 //! A broker with everything around it, and short ways to ask it.
 
 use async_trait::async_trait;
+use cimwright_broker::history::history;
 use cimwright_broker::{Answer, Broker, Limits, Principal, Role};
 use cimwright_cim::operation::{Operation, OperationResult, Param, Request};
 use cimwright_cim::{
@@ -288,7 +289,8 @@ pub(crate) fn schema(namespace: &str) -> Schema {
             Source::new("dmtf.mof", include_str!("dmtf.mof")),
         ),
     };
-    match compile_schema(&[qualifiers, cim, own, test], &namespace.into()) {
+    let history = Source::new("history.mof", include_str!("../../../../schema/cimwright/history.mof"));
+    match compile_schema(&[qualifiers, cim, own, history, test], &namespace.into()) {
         Ok(schema) => schema,
         Err(mistakes) => panic!("{mistakes:?}"),
     }
@@ -317,7 +319,10 @@ impl House {
         let mut kinds = JobKinds::new();
         kinds.register(Arc::new(Kind(Arc::clone(&script))));
         let jobs = Jobs::open(front, clock.clone(), kinds, config).await.unwrap();
-        let mut builder = Broker::builder(jobs.clone()).plugin(plugin(&gate)).limits(limits);
+        let mut builder = Broker::builder(jobs.clone())
+            .plugin(plugin(&gate))
+            .plugin(history(&jobs, &[V1.into(), V2.into()]))
+            .limits(limits);
         for namespace in [V1, V2, DMTF] {
             builder = builder.namespace(namespace.into(), schema(namespace));
         }

@@ -6,6 +6,7 @@ mod associations;
 mod brittle;
 mod classes;
 mod control;
+mod history;
 mod house;
 mod instances;
 mod methods;
