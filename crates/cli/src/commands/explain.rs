@@ -137,8 +137,9 @@ mod tests {
     #[test]
     fn an_entry_is_found_in_any_case_and_told_whole() {
         let catalogues: &[&Catalogue] = &[&cimwright_jobs::errors::CATALOGUE];
-        let found =
-            |id: &str| run(Args { id: Some(id.to_owned()), json: false, page: false }, catalogues).map_err(|e| e.exit);
+        let found = |id: &str| {
+            run(Args { id: Some(id.to_owned()), json: false, page: false }, catalogues).map_err(|e| e.exit)
+        };
         assert_eq!(found("cwjob1001"), Ok(Exit::Ok));
         assert_eq!(found("CWJOB9999"), Err(Exit::NotFound));
         let entry = catalogues[0].find("CWJOB1003").unwrap();

@@ -2,7 +2,7 @@
 
 use crate::args::ConnectArgs;
 use crate::exit::{CliError, Exit, remark, say};
-use crate::render::job::{ending_line, progress_line};
+use crate::render::job::{doing, ending_line, progress_line};
 use crate::render::json;
 use crate::render::text::clean_line;
 use crate::session::Session;
@@ -27,7 +27,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let session = Session::open(&args.connect).await?;
     let job = session.job(&args.job).await?;
-    follow(&session, &job).await
+    let exit = follow(&session, &job).await?;
+    if exit == Exit::Unsuccessful && !session.json {
+        let id = job.path().key_str("InstanceID").unwrap_or_default();
+        remark(&format!("`cimwright why {id}` tells why and what to do."));
+    }
+    Ok(exit)
 }
 
 /// Follows a job to its end and shows how it goes.
@@ -53,7 +58,7 @@ pub(crate) async fn follow(session: &Session, job: &JobHandle<'_>) -> Result<Exi
             view.close();
             let id = job.path().key_str("InstanceID").unwrap_or_default();
             remark(&format!("The job goes on. `cimwright watch {id}` follows it again, `cimwright cancel {id}` stops it."));
-            return Ok(Exit::Unsuccessful);
+            return Err(CliError::new(Exit::Unsuccessful, ""));
         }
     };
     view.close();
@@ -69,11 +74,9 @@ pub(crate) async fn follow(session: &Session, job: &JobHandle<'_>) -> Result<Exi
 fn finish(session: &Session, last: &JobSnapshot) -> Result<Exit, CliError> {
     if !session.json {
         say(&ending_line(last))?;
-        if !last.state.is_success() {
-            if let Some(reason) = last.error_description.as_deref().or(last.error_summary.as_deref()) {
-                say(&format!("  {}", clean_line(reason)))?;
-            }
-            remark(&format!("`cimwright why {}` tells why and what to do.", clean_line(&last.instance_id)));
+        let reason = last.error_description.as_deref().or(last.error_summary.as_deref());
+        if let Some(reason) = reason.filter(|_| !last.state.is_success()) {
+            say(&format!("  {}", clean_line(reason)))?;
         }
     }
     Ok(if last.state.is_success() { Exit::Ok } else { Exit::Unsuccessful })
@@ -163,7 +166,7 @@ impl View {
 
 /// What stands beside the bar: the state unless it simply runs, and what the job says it does.
 fn message(job: &JobSnapshot) -> String {
-    let doing = clean_line(job.job_status.as_deref().unwrap_or_else(|| job.title()));
+    let doing = doing(job).unwrap_or_else(|| clean_line(job.title()));
     match job.state {
         State::RUNNING => doing,
         state => format!("{state}: {doing}"),

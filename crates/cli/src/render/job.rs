@@ -30,8 +30,18 @@ pub(crate) fn progress_line(job: &JobSnapshot) -> String {
     let mut parts = vec![job.state.to_string()];
     parts.extend(job.percent.map(|p| format!("{p} %")));
     parts.extend(job.bytes.map(|Bytes { done, total }| format!("{} of {}", size(done), size(total))));
-    parts.extend(job.job_status.as_deref().map(clean_line));
+    parts.extend(doing(job));
     parts.join("  ")
+}
+
+/// What the job says it does, without the bytes in brackets at its end where they are shown apart.
+pub(crate) fn doing(job: &JobSnapshot) -> Option<String> {
+    let told = clean_line(job.job_status.as_deref()?);
+    let bare = match told.rsplit_once(" (") {
+        Some((bare, bytes)) if job.bytes.is_some() && bytes.ends_with("bytes)") => bare.to_owned(),
+        _ => told,
+    };
+    Some(bare)
 }
 
 /// One line about a job that ended: `Completed in 12 s: Convert a to b`.
@@ -100,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_job_is_a_line() {
-        assert_eq!(progress_line(&job(4)), "Running  25 %  512 B of 2.0 KiB  Converting (512 of 2048 bytes)");
+        assert_eq!(progress_line(&job(4)), "Running  25 %  512 B of 2.0 KiB  Converting");
         assert_eq!(ending_line(&job(7)), "Completed in 12 s: Convert a.vhdx\u{fffd}[1m");
         assert_eq!(ending_line(&job(10)), "Failed after 12 s at 25 %: Convert a.vhdx\u{fffd}[1m");
         assert_eq!(ending_line(&job(9)), "Killed after 12 s at 25 %: Convert a.vhdx\u{fffd}[1m");

@@ -11,6 +11,9 @@ use cimwright_cim::{CimStatus, Instance, InstancePath, NamespaceName, ObjectPath
 pub const KNOWN_NAMESPACES: [&str; 3] =
     ["root/virtualization/v2", "root/virtualization", "root/microsoft/windows/storagereplica"];
 
+/// Cimwright's class of the jobs that have left their namespace.
+const HISTORY: &str = "Cimwright_JobHistory";
+
 /// Looks for instances of a job class in several namespaces.
 pub struct Finder<'c> {
     client: &'c Client,
@@ -32,7 +35,7 @@ impl<'c> Finder<'c> {
     /// The same, among the jobs that have left the namespace: Cimwright's own class of ended jobs.
     #[must_use]
     pub fn in_history(mut self) -> Self {
-        self.class = "Cimwright_JobHistory";
+        self.class = HISTORY;
         self
     }
 
@@ -47,13 +50,14 @@ impl<'c> Finder<'c> {
     /// # Errors
     /// See [`ClientError`]. A namespace or class that does not exist is no error; not finding anything is an empty list.
     pub async fn find(&self, text: &str) -> Result<Vec<JobHandle<'c>>, ClientError> {
-        if let Some(path) = self.as_path(text) {
-            return match self.client.get_instance(&path, Some(&["InstanceID"])).await {
-                Ok(_) => Ok(vec![JobHandle::new(self.client, path)]),
-                Err(e) if is_absent(&e) => Ok(Vec::new()),
-                Err(e) => Err(e),
-            };
-        }
+        let path = as_path(text);
+        let id = match &path {
+            // A job that has left is no longer what its path says; its InstanceID stays.
+            Some(path) if self.class == HISTORY && !path.class.is(HISTORY) => path.key_str("InstanceID"),
+            Some(path) => return self.by_path(path).await,
+            None => Some(text),
+        };
+        let Some(text) = id else { return Ok(Vec::new()) };
         for exact in [true, false] {
             let mut found: Vec<InstancePath> = Vec::new();
             for namespace in &self.namespaces {
@@ -114,17 +118,21 @@ impl<'c> Finder<'c> {
         }
     }
 
-    /// The text as a path with keys and a namespace.
-    fn as_path(&self, text: &str) -> Option<InstancePath> {
-        if !text.contains('=') {
-            return None;
+    /// The job with this path. A path without namespace is looked for in all of them.
+    async fn by_path(&self, path: &InstancePath) -> Result<Vec<JobHandle<'c>>, ClientError> {
+        let namespaces = match &path.namespace {
+            Some(namespace) => std::slice::from_ref(namespace),
+            None => &self.namespaces,
+        };
+        for namespace in namespaces {
+            let path = InstancePath { host: None, namespace: Some(namespace.clone()), ..path.clone() };
+            match self.client.get_instance(&path, Some(&["InstanceID"])).await {
+                Ok(_) => return Ok(vec![JobHandle::new(self.client, path)]),
+                Err(e) if is_absent(&e) => {}
+                Err(e) => return Err(e),
+            }
         }
-        let Some(ObjectPath::Instance(mut path)) = wire::parse_path(text) else { return None };
-        path.host = None;
-        if path.namespace.is_none() {
-            path.namespace = self.namespaces.first().cloned();
-        }
-        Some(path)
+        Ok(Vec::new())
     }
 
     async fn matching(
@@ -181,6 +189,14 @@ pub fn ambiguous_text(text: &str, found: &[JobHandle<'_>]) -> String {
     let more = found.len().saturating_sub(ids.len());
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("\"{text}\" may be {} jobs: {}{rest}", found.len(), ids.join(", "))
+}
+
+/// The text as a path with keys.
+fn as_path(text: &str) -> Option<InstancePath> {
+    match wire::parse_path(text).filter(|_| text.contains('='))? {
+        ObjectPath::Instance(path) => Some(path),
+        ObjectPath::Class(_) => None,
+    }
 }
 
 fn is_meant(path: &InstancePath, text: &str, exact: bool) -> bool {
