@@ -18,6 +18,7 @@ use cimwright_jobs::{JobId, JobRecord, JobSettings, JobSpec};
 use cimwright_sdk::{MethodCall, MethodOutcome, NewJob};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::Instrument as _;
 
 /// "Method Parameters Checked - Job Started".
@@ -121,17 +122,47 @@ async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Resul
         }
         MethodOutcome::Job(job) => {
             let dialect = face(scope, &job)?;
+            let within = job.answer_within;
             let (spec, settings) = spec(scope, *job);
-            let record = scope.inner.jobs.start(spec, settings).await.map_err(errors::from_jobs)?;
-            let out = job_parameter(scope, method).map(|p| job_reference(p, &dialect, &record));
-            Ok(method_result(method, JOB_STARTED, out.into_iter().collect()))
+            let started = scope.inner.jobs.start(spec, settings).await.map_err(errors::from_jobs)?;
+            let ended = match within {
+                Some(within) => wait_end(scope, &started, within).await?,
+                None => None,
+            };
+            let reference = job_parameter(scope, method).map(|p| job_reference(p, &dialect, &started));
+            let (code, mut out) = match ended {
+                None => (JOB_STARTED, Vec::new()),
+                Some(record) => answer_of(scope, method, &record),
+            };
+            out.extend(reference);
+            Ok(method_result(method, code, out))
         }
         MethodOutcome::Refused { job, reason } => refuse(scope, method, *job, *reason).await,
     }
 }
 
-/// The reason's code; where the caller can be given a job, also one that has failed already and can be asked for the whole
-/// reason.
+/// The job once it has ended; `None` if it did not in time.
+async fn wait_end(
+    scope: &Scope,
+    started: &JobRecord,
+    within: Duration,
+) -> Result<Option<Arc<JobRecord>>, CimError> {
+    let record = scope.inner.jobs.wait_end(started.id(), within).await;
+    let record = record.map_err(|e| errors::from_jobs(e.into()))?;
+    Ok(record.filter(|r| r.run.state.is_finished()))
+}
+
+/// What a method answers whose job has ended: 0 and the results that are output parameters, or the code of the reason.
+fn answer_of(scope: &Scope, method: &Method, record: &JobRecord) -> (u32, Vec<Param>) {
+    if let Some(reason) = errors::reported(record).first() {
+        return (u32::from(errors::code_of(reason)), Vec::new());
+    }
+    let results = record.run.results.iter().map(|(name, value)| Param::new(name.as_str(), value.clone()));
+    let declared = results.filter(|r| method.parameter(r.name.as_str()).is_some_and(Parameter::is_out));
+    (0, fit_out(scope, method, declared.collect()))
+}
+
+/// The reason's code, and a job that has failed already and can be asked for the whole reason.
 async fn refuse(
     scope: &Scope,
     method: &Method,
@@ -139,10 +170,7 @@ async fn refuse(
     reason: ErrorDetail,
 ) -> Result<OperationResult, CimError> {
     let code = u32::from(errors::code_of(&reason));
-    let Some(parameter) = job_parameter(scope, method) else {
-        tracing::info!(method = %method.name, code, error = reason.message_id, "refused: {}", reason.message);
-        return Ok(method_result(method, code, Vec::new()));
-    };
+    tracing::info!(method = %method.name, code, error = reason.message_id, "refused: {}", reason.message);
     let dialect = face(scope, &job)?;
     let (spec, settings) = spec(scope, job);
     let record = match scope.inner.jobs.refuse(spec, settings, reason.clone()).await {
@@ -150,7 +178,8 @@ async fn refuse(
         // Without the job the reason would be lost; an error can carry it.
         Err(error) => return Err(errors::from_jobs(error).with_detail(reason)),
     };
-    Ok(method_result(method, code, vec![job_reference(parameter, &dialect, &record)]))
+    let reference = job_parameter(scope, method).map(|p| job_reference(p, &dialect, &record));
+    Ok(method_result(method, code, reference.into_iter().collect()))
 }
 
 /// The class that shows the job in the namespace that was called.

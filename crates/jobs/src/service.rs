@@ -291,6 +291,31 @@ impl Jobs {
         Ok(ChangeOutcome::Started)
     }
 
+    /// Waits for the end of a job, at most `within`; the job as it is then. `None` if it is gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wait_end(&self, id: JobId, within: Duration) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let live = self.shared.live.get(id);
+            let record = self.load(id).await?;
+            if record.as_ref().is_none_or(|r| r.run.state.is_finished()) || Instant::now() >= deadline {
+                return Ok(record);
+            }
+            // A queued job has no line yet, and one on another node never has: look again soon.
+            let next_look = deadline.min(Instant::now() + Duration::from_millis(20));
+            match live {
+                Some(live) => {
+                    let mut states = live.states();
+                    let ended = states.wait_for(|s| s.is_finished());
+                    let _ = tokio::time::timeout_at(deadline, ended).await;
+                }
+                None => tokio::time::sleep_until(next_look).await,
+            }
+        }
+    }
+
     /// Replaces the settings of a job.
     ///
     /// # Errors

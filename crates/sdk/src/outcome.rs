@@ -2,6 +2,7 @@
 
 use cimwright_cim::{ErrorDetail, InstancePath, Param};
 use cimwright_jobs::Affected;
+use std::time::Duration;
 
 /// What a method call comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +16,8 @@ pub enum MethodOutcome {
     },
     /// It goes on in a job: the server stores the job, then answers 4096 and the reference.
     Job(Box<NewJob>),
-    /// It cannot be done. The server answers the reason's code; where the method has a job parameter it also stores a job that
-    /// has failed already, so that the caller can ask it for the whole reason.
+    /// It cannot be done. The server answers the reason's code and stores a job that has failed already, so that the caller can
+    /// ask it for the whole reason; where the method has a job parameter, the reference is in it.
     Refused {
         /// The job that would have been.
         job: Box<NewJob>,
@@ -55,4 +56,8 @@ pub struct NewJob {
     pub affected: Vec<Affected>,
     /// Its priority if it is not the usual one; lower numbers go first.
     pub priority: Option<u32>,
+    /// For methods that are documented to answer with their result: wait this long for the end of the job. If it ends well in
+    /// time, the answer is 0 and those results of the job that are named like output parameters; if it fails in time, the code
+    /// of its reason; else 4096, and the job goes on.
+    pub answer_within: Option<Duration>,
 }

@@ -202,11 +202,15 @@ impl MethodProvider for Methods {
                         effects: vec![],
                     },
                 ],
-                priority: None,
+                ..NewJob::default()
             })
         };
         Ok(match call.method.as_str() {
             "StartWork" => MethodOutcome::Job(job(call.required_str("Script")?, call.required_str("Label")?)),
+            "WorkWithin" => MethodOutcome::Job(Box::new(NewJob {
+                answer_within: Some(std::time::Duration::from_millis(call.required_u64("Milliseconds")?)),
+                ..*job(call.required_str("Script")?, "within")
+            })),
             "Forbid" | "ForbidSilently" => MethodOutcome::Refused {
                 job: job("ok", "forbidden"),
                 reason: Box::new(broken().because(full())),

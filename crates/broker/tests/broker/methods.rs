@@ -179,3 +179,21 @@ async fn a_client_that_goes_away_cancels_nothing() {
     };
     tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
 }
+
+/// Methods that are documented to answer with a result do so when their job is quick, and never lose the job when it is not.
+#[tokio::test]
+async fn a_method_may_wait_for_its_job_and_answer_the_result() {
+    let house = House::open().await;
+    let call = async |script: &str, milliseconds: u32| {
+        let params =
+            vec![Param::new("Script", script), Param::new("Milliseconds", Value::Uint32(milliseconds))];
+        house.call(&operator(), &at(V2, service()), "WorkWithin", params).await.unwrap()
+    };
+    let (code, out) = call("ok", 20_000).await;
+    assert_eq!((code, out), (0, vec![Param::new("Child", "/images/child.vhdx")]));
+    let (code, out) = call("fail", 20_000).await;
+    assert_eq!((code, out), (u64::from(broken().code), vec![]));
+    let (code, out) = call("gate", 1).await;
+    assert_eq!((code, out), (4096, vec![]));
+    house.script.end("within", true);
+}
