@@ -416,6 +416,36 @@ async fn no_more_jobs_run_than_allowed_and_none_is_forgotten() {
     }
 }
 
+/// What waits is in the store, not in memory: only what runs has a driver.
+#[tokio::test]
+async fn ten_thousand_waiting_jobs_are_just_rows() {
+    let h = house().await;
+    let running = [h.start("gate").await, h.start("gate").await];
+    let mut last = None;
+    for n in 0..10_000 {
+        let owner = format!("user{}", n % 3);
+        last = Some(h.jobs.start(spec("ok", &owner), JobSettings::default()).await.unwrap().id());
+    }
+    for id in running {
+        h.until_state(id, JobState::Running).await;
+    }
+    assert_eq!(h.jobs.driven(), 2);
+    let last = last.unwrap();
+    assert_eq!(h.change(last, RequestedState::Kill).await, ChangeOutcome::Done, "the service still answers");
+    h.until_state(last, JobState::Killed).await;
+    h.gate.add_permits(2);
+    for id in running {
+        h.until_state(id, JobState::Completed).await;
+    }
+    // The queue moves, and never with more than two at once.
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    while h.jobs.counts().await.unwrap().unfinished > 9_500 {
+        assert!(tokio::time::Instant::now() < limit, "{:?}", h.jobs.counts().await);
+        assert!(h.jobs.driven() <= 3, "a driver that just ended may still be counted");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn too_many_unfinished_jobs_are_refused() {
     let h = open(Arc::new(MemoryStore::new()), JobsConfig { max_unfinished: 3, ..config() }).await;
