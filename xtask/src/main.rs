@@ -1,1 +1,72 @@
-fn main() {}
+//! The chores of the project as one program: `cargo xtask COMMAND`.
+//!
+//! It depends on none of the crates it tests. Everything is done from outside, with the programs that a user has: cargo, the
+//! built `cimwright` and the outside clients.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod drill;
+mod failure;
+mod install;
+mod process;
+mod scratch;
+mod server;
+mod term;
+mod test;
+mod wire;
+
+use failure::Failure;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The chores of Cimwright.
+
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  demo    Install what is missing, build, and play a whole story with a real server and real images
+            --fast         a smaller image
+            --keep         leave the scratch directory behind and say where it is
+            --no-install   install nothing; say what to run instead
+  test    Install what is missing, then format check, clippy, all Rust tests and the outside clients
+            --no-install   install nothing; say what to run instead
+            --only STAGES  comma-separated: fmt, clippy, rust, interop
+            --match TEXT   of the interop tests, run only those whose name contains TEXT
+  drill   Kill the server at random moments under load, and prove that nothing was lost
+            --kills N      how often (20)
+            --seed N       play a drill again; all options: --help
+  bench   Measure the server against the least that the same work can cost
+            --quick        within a minute, and less exact
+            --write        replace the table in docs/performance.md; all options: --help
+  help    Print this text
+
+Exit codes: 0 all is well; 1 something failed; 2 the command line is wrong; 3 something has to be installed by hand first.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, options) = match arguments.split_first() {
+        Some((command, options)) => (command.as_str(), options),
+        None => ("help", &[][..]),
+    };
+    let outcome = match command {
+        "demo" => demo::Options::parse(options).and_then(|o| demo::run(&o)),
+        "test" => test::Options::parse(options).and_then(|o| test::run(&o)),
+        test::INTEROP_COMMAND => test::Options::parse(options).and_then(|o| test::interop::serve_and_run(&o)),
+        "drill" => drill::run(drill::Program::Drill, options),
+        "bench" => drill::run(drill::Program::Bench, options),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => Err(Failure::Usage(format!("there is no command {unknown:?}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            term::error(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -439,7 +439,7 @@ async fn ten_thousand_waiting_jobs_are_just_rows() {
     }
     // The queue moves, and never with more than two at once.
     let limit = tokio::time::Instant::now() + Duration::from_secs(60);
-    while h.jobs.counts().await.unwrap().unfinished > 9_500 {
+    while h.jobs.counts().await.unwrap().unfinished > 9_900 {
         assert!(tokio::time::Instant::now() < limit, "{:?}", h.jobs.counts().await);
         assert!(h.jobs.driven() <= 3, "a driver that just ended may still be counted");
         tokio::time::sleep(Duration::from_millis(1)).await;

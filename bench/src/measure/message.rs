@@ -1,0 +1,107 @@
+//! Requests as bytes, made once and sent again and again.
+
+use crate::server::{PASSWORD, USER};
+use base64::Engine as _;
+use bytes::Bytes;
+use cimwright_cim::operation::InstanceOptions;
+use cimwright_cim::{Instance, InstancePath, NamespaceName, ObjectPath, Operation, Param, Request, Value};
+use cimwright_codec::cimxml;
+
+/// The namespace that everything is asked in.
+pub(crate) fn namespace() -> NamespaceName {
+    NamespaceName::new("root/virtualization/v2")
+}
+
+/// The path of a job.
+pub(crate) fn job(class: &str, id: &str) -> InstancePath {
+    InstancePath::new(namespace(), class).with_key("InstanceID", id)
+}
+
+/// GetInstance with all properties.
+pub(crate) fn get_instance(path: &InstancePath) -> Bytes {
+    http(Operation::GetInstance { path: path.clone(), options: InstanceOptions::default() })
+}
+
+/// EnumerateInstances with all properties.
+pub(crate) fn enumerate_instances(class: &str) -> Operation {
+    Operation::EnumerateInstances { class: class.into(), deep: true, options: InstanceOptions::default() }
+}
+
+/// GetError of a job.
+pub(crate) fn get_error(path: &InstancePath) -> Bytes {
+    invoke(path, "GetError", Vec::new())
+}
+
+/// Cimwright_DemoService.StartJob: one step that takes no time.
+pub(crate) fn start_job(service: &InstancePath, ending: &str) -> Bytes {
+    invoke(service, "StartJob", start_params(ending))
+}
+
+/// The parameters of [`start_job`].
+pub(crate) fn start_params(ending: &str) -> Vec<Param> {
+    vec![
+        Param::new("Name", "Bench"),
+        Param::new("Steps", Value::Uint32(1)),
+        Param::new("DurationMilliseconds", Value::Uint64(0)),
+        Param::new("Ending", ending),
+        Param::new("Bytes", Value::Uint64(1 << 20)),
+    ]
+}
+
+/// The setting data of a dynamic disk.
+pub(crate) fn setting_data(path: &str) -> Instance {
+    Instance::new("Msvm_VirtualHardDiskSettingData").with("Path", path).with("Type", Value::Uint16(3))
+}
+
+/// The headers of a CIM operation and its body.
+pub(crate) fn parts(operation: Operation) -> (Vec<(&'static str, String)>, Vec<u8>) {
+    let (body, headers) = cimxml::encode_request("1001", &Request { namespace: namespace(), operation });
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let headers = vec![
+        // The same name for every server, so that all get the same bytes.
+        ("Host", "localhost".to_owned()),
+        ("Authorization", format!("Basic {credentials}")),
+        ("Content-Type", "application/xml; charset=utf-8".to_owned()),
+        ("Accept", "application/xml, text/xml".to_owned()),
+        ("CIMOperation", "MethodCall".to_owned()),
+        ("CIMProtocolVersion", "1.0".to_owned()),
+        ("CIMMethod", headers.cim_method),
+        ("CIMObject", headers.cim_object),
+        ("Content-Length", body.len().to_string()),
+    ];
+    (headers, body)
+}
+
+fn invoke(target: &InstancePath, method: &str, params: Vec<Param>) -> Bytes {
+    http(Operation::InvokeMethod {
+        target: ObjectPath::Instance(target.clone()),
+        method: method.into(),
+        params,
+    })
+}
+
+fn http(operation: Operation) -> Bytes {
+    let (headers, body) = parts(operation);
+    let mut text = String::from("POST /cimom HTTP/1.1\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announced_length_is_that_of_the_body() {
+        let bytes = get_error(&job("Msvm_StorageJob", "X"));
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(body.contains("GetError") && body.contains("InstanceID"));
+    }
+}

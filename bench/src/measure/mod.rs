@@ -1,0 +1,200 @@
+//! The bench: what the server costs, as ratios to the least that the same work can cost, all measured in one run.
+//!
+//! - `reads`: GetError and GetInstance, against a bare hyper server that answers the same bytes (`bare`).
+//! - `starts`: durable job starts, against bare SQLite commits.
+//! - `convert`: a conversion as a job, against the same qemu-img command.
+//! - `scale`: the cost of one instance among many (`fill` makes the many).
+//! - `startup`: from nothing to the first answer, and memory.
+//! - `load`, `message`: the load generator, the same for both sides of every comparison.
+//! - `report`: the table.
+
+mod bare;
+mod convert;
+mod fill;
+mod load;
+mod message;
+mod reads;
+mod report;
+mod scale;
+mod starts;
+mod startup;
+
+use crate::failure::{Failure, Result};
+use crate::scratch::Scratch;
+use crate::server::Setup;
+use report::Report;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What is measured, and how long.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "bench", about = "Measure the server against the least that the same work can cost")]
+pub struct Options {
+    /// Smaller numbers: within a minute, and less exact
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Replace the table in docs/performance.md
+    #[arg(long)]
+    pub write: bool,
+
+    /// Only these parts: reads, starts, convert, scale, startup
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub only: Vec<Part>,
+
+    /// The built server
+    #[arg(long, value_name = "FILE", required_unless_present = "bare_answer", default_value = "")]
+    pub server: PathBuf,
+
+    /// Where the report goes
+    #[arg(long, value_name = "FILE", default_value = "target/bench/report.md")]
+    pub report: PathBuf,
+
+    /// The page whose table --write replaces
+    #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
+    pub page: PathBuf,
+
+    /// Where the scratch directory is made; it takes some 12 GiB [default: $TMPDIR or /var/tmp]
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+
+    /// Be the bare server that answers the bytes in this file
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub bare_answer: Option<PathBuf>,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Part {
+    Reads,
+    Starts,
+    Convert,
+    Scale,
+    Startup,
+}
+
+/// How much of everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Extent {
+    /// How often each comparison is repeated.
+    pub(crate) rounds: usize,
+    /// How long one side of it is measured.
+    pub(crate) span: Duration,
+    /// The size of the disk that is converted, in bytes.
+    pub(crate) disk: u64,
+    /// How often it is converted by each side.
+    pub(crate) conversions: usize,
+    /// How many jobs are stored, ascending.
+    pub(crate) stored: Vec<usize>,
+    /// How many jobs are stored for start-up and memory.
+    pub(crate) many: usize,
+    /// How often the server is started.
+    pub(crate) startups: usize,
+}
+
+/// What all parts share.
+pub(crate) struct Bench {
+    pub(crate) extent: Extent,
+    pub(crate) scratch: Scratch,
+    binary: PathBuf,
+}
+
+impl Options {
+    fn extent(&self) -> Extent {
+        if self.quick {
+            Extent {
+                rounds: 3,
+                span: Duration::from_millis(400),
+                disk: 384 << 20,
+                conversions: 3,
+                stored: vec![100, 10_000, 50_000],
+                many: 50_000,
+                startups: 5,
+            }
+        } else {
+            Extent {
+                rounds: 7,
+                span: Duration::from_millis(1500),
+                disk: 3 << 30,
+                conversions: 5,
+                stored: vec![100, 10_000, 1_000_000],
+                many: 100_000,
+                startups: 10,
+            }
+        }
+    }
+}
+
+impl Bench {
+    /// A server of its own for a part, with a state directory that may exist already and a user.
+    pub(crate) async fn setup(&self, name: &str, root: Option<&Path>) -> Result<Setup> {
+        let setup = Setup {
+            binary: self.binary.clone(),
+            state: self.scratch.make(name)?,
+            root: root.map(Path::to_owned),
+            log: self.scratch.path().join(format!("{name}.log")),
+            guarded: false,
+        };
+        private(&setup.state)?;
+        setup.add_user().await?;
+        Ok(setup)
+    }
+}
+
+/// Measures and reports.
+///
+/// # Errors
+/// When something could not be measured; a goal that is not met is no error.
+pub async fn run(options: Options) -> Result<()> {
+    if let Some(answer) = &options.bare_answer {
+        return bare::serve(answer).await;
+    }
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::connection("setting up signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::connection("setting up signals"))?;
+    let stopped =
+        |name: &str| Failure::Program { line: "bench".to_owned(), said: format!("stopped by {name}") };
+    // Whichever way it ends, the servers are children that die when they are dropped.
+    tokio::select! {
+        outcome = measure(options) => outcome,
+        _ = interrupt.recv() => Err(stopped("SIGINT")),
+        _ = terminate.recv() => Err(stopped("SIGTERM")),
+    }
+}
+
+async fn measure(options: Options) -> Result<()> {
+    let bench = Bench {
+        extent: options.extent(),
+        scratch: Scratch::new(options.scratch.as_deref())?,
+        binary: options.server.clone(),
+    };
+    let mut report = Report::new(options.quick).await?;
+    let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);
+    if wanted(Part::Reads) {
+        reads::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Starts) {
+        starts::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Convert) {
+        convert::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Scale) {
+        scale::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Startup) {
+        startup::run(&bench, &mut report).await?;
+    }
+    report.save(&options.report)?;
+    if options.write {
+        report.update(&options.page)?;
+    }
+    Ok(())
+}
+
+fn private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(path, mode).map_err(Failure::io("protect", path))
+}

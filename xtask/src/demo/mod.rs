@@ -1,0 +1,136 @@
+//! `cargo xtask demo`: the story a person would want to see, with a real server, a real engine and a real image.
+
+mod image;
+mod story;
+
+use crate::failure::{Failure, Result};
+use crate::scratch::Scratch;
+use crate::server::{self, Profile, Setup, Signal};
+use crate::{install, process, term};
+use std::time::Instant;
+
+/// How often the installer is on the disk: large enough to watch, and small enough for `--fast`.
+const COPIES: u32 = 12;
+const FEW_COPIES: u32 = 3;
+
+/// What the command line asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    keep: bool,
+    fast: bool,
+    may_install: bool,
+}
+
+impl Options {
+    /// Reads the options of `demo`.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self { keep: false, fast: false, may_install: true };
+        for argument in arguments {
+            match argument.as_str() {
+                "--keep" => options.keep = true,
+                "--fast" => options.fast = true,
+                "--no-install" => options.may_install = false,
+                other => return Err(Failure::Usage(format!("demo has no option {other:?}"))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Plays the story.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let whole = Instant::now();
+    term::heading("Getting ready");
+    install::packages(&[install::QEMU_IMG, install::MKE2FS, install::APT], options.may_install)?;
+    let version = process::read(std::process::Command::new("qemu-img").arg("--version"))?;
+    term::done(version.lines().next().unwrap_or("qemu-img"), None);
+    let start = Instant::now();
+    term::note("building cimwright (the first time takes a few minutes) …");
+    let binary = server::build(Profile::Release)?;
+    term::done("built cimwright", Some(start.elapsed()));
+
+    let after_build = Instant::now();
+    let mut scratch = Scratch::new("cimwright-demo-")?;
+    if options.keep {
+        scratch.keep();
+    }
+    let outcome = play(options, binary, &mut scratch);
+    let place = scratch.path().to_owned();
+    drop(scratch);
+    if options.keep {
+        term::note(format_args!("everything is still in {}", place.display()));
+    } else {
+        term::done(format_args!("removed {}", place.display()), None);
+    }
+    outcome?;
+    term::note(format_args!(
+        "the story took {}, with the build {}",
+        term::seconds(after_build.elapsed()),
+        term::seconds(whole.elapsed())
+    ));
+    try_next();
+    Ok(())
+}
+
+fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) -> Result<()> {
+    let images = scratch.directory("images")?;
+    let work = scratch.directory("work")?;
+    let start = Instant::now();
+    let copies = if options.fast { FEW_COPIES } else { COPIES };
+    let disk = image::build(&images.join("boot.raw"), &work, copies)?;
+    term::done(
+        format_args!("made boot.raw, {}: {}", term::size(disk.bytes), disk.made_of),
+        Some(start.elapsed()),
+    );
+
+    let setup = Setup {
+        binary,
+        state: scratch.directory("state")?,
+        roots: vec![images],
+        config: None,
+        log: scratch.path().join("server.log"),
+        file_size_limit: None,
+    };
+    let (user, password) = ("demo", "a password for the demonstration");
+    setup.add_user(user, "operator", password)?;
+    let password_file = scratch.path().join("password");
+    std::fs::write(&password_file, password).map_err(Failure::io("write", &password_file))?;
+    let start = Instant::now();
+    let server = setup.start(scratch)?;
+    term::done(
+        format_args!(
+            "cimwright serve listens on http://{} (process {})",
+            server.addresses().http,
+            server.pid()
+        ),
+        Some(start.elapsed()),
+    );
+
+    let told = story::Story::new(&setup, &server, &disk, user, password, &password_file).tell();
+    let start = Instant::now();
+    term::heading("Tearing down");
+    let status = server.end(Signal::Terminate, scratch)?;
+    if told.is_err() {
+        term::note("the end of the server's log:");
+        term::quote(&server::tail(&setup.log, 30));
+    }
+    told?;
+    if !status.success() {
+        return Err(Failure::Server(format!("the server ended with {status} after SIGTERM")));
+    }
+    term::done("the server has stopped", Some(start.elapsed()));
+    Ok(())
+}
+
+fn try_next() {
+    term::heading("What to try next");
+    for text in [
+        "cargo xtask demo --keep      the same, and look at the images, the log and the state afterwards",
+        "cargo xtask test             all tests, outside clients included",
+        "cargo run -p cimwright-cli -- serve --help      a server of your own",
+        "cargo run -p cimwright-cli -- explain CWDISK1016     any reason the server can give",
+        "docs/hyper-v.md              which methods of Hyper-V are there",
+    ] {
+        term::note(text);
+    }
+}

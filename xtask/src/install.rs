@@ -1,0 +1,152 @@
+//! Installing what a chore needs: Debian packages, a Python environment, files out of packages.
+
+use crate::failure::{Failure, Result};
+use crate::{process, term};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Something that has to be there, and the Debian package it comes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    package: &'static str,
+    present: fn() -> bool,
+}
+
+/// The engine of the disk jobs. Debian 12's own version (7.2) is enough.
+pub(crate) const QEMU_IMG: Need =
+    Need { package: "qemu-utils", present: || Path::new("/usr/bin/qemu-img").is_file() };
+
+/// Python with its module for virtual environments, for the outside clients. The module alone is not enough: Debian splits off
+/// the part that puts pip into an environment.
+pub(crate) const PYTHON_VENV: Need = Need {
+    package: "python3-venv",
+    present: || process::succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])),
+};
+
+/// Makes file systems out of directories.
+pub(crate) const MKE2FS: Need = Need { package: "e2fsprogs", present: || process::find("mke2fs").is_some() };
+
+/// Unpacks packages and downloads them.
+pub(crate) const APT: Need = Need {
+    package: "apt",
+    present: || process::find("apt-get").is_some() && process::find("dpkg-deb").is_some(),
+};
+
+/// Installs the packages of those needs that are not met.
+pub(crate) fn packages(needs: &[Need], may_install: bool) -> Result<()> {
+    let missing: Vec<&str> = needs.iter().filter(|n| !(n.present)()).map(|n| n.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if !may_install || !is_root() || process::find("apt-get").is_none() {
+        let become_root = if is_root() { "" } else { "sudo " };
+        return Err(Failure::Missing {
+            what: names.clone(),
+            run: format!(
+                "{become_root}apt-get update && {become_root}apt-get install -y --no-install-recommends {names}"
+            ),
+        });
+    }
+    let start = Instant::now();
+    refresh_lists()?;
+    let mut install = apt_get();
+    install.args(["install", "-y", "--no-install-recommends"]).args(&missing);
+    process::read(&mut install)?;
+    if let Some(need) = needs.iter().find(|n| !(n.present)()) {
+        return Err(Failure::Server(format!("{} is installed but still does not work", need.package)));
+    }
+    term::done(format_args!("installed {names}"), Some(start.elapsed()));
+    Ok(())
+}
+
+/// A Python environment with exactly the packages of `requirements`; gives its interpreter. Made anew when that file changes.
+pub(crate) fn python(requirements: &Path, may_install: bool) -> Result<PathBuf> {
+    let home = process::target_directory().join("interop-venv");
+    let interpreter = home.join("bin/python3");
+    let stamp = home.join("requirements.installed");
+    let wanted = std::fs::read_to_string(requirements).map_err(Failure::io("read", requirements))?;
+    let as_wanted = std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted);
+    if as_wanted && process::succeeds(Command::new(&interpreter).args(["-c", "import pywbem"])) {
+        return Ok(interpreter);
+    }
+    let start = Instant::now();
+    if !may_install {
+        let (home, interpreter) = (home.display(), interpreter.display());
+        let (list, stamp) = (requirements.display(), stamp.display());
+        return Err(Failure::Missing {
+            what: format!("the Python environment {home}"),
+            run: format!(
+                "python3 -m venv --clear {home} && {interpreter} -m pip install -r {list} && cp {list} {stamp}"
+            ),
+        });
+    }
+    process::read(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    process::read(
+        Command::new(&interpreter)
+            .args(["-m", "pip", "install", "--disable-pip-version-check", "--requirement"])
+            .arg(requirements),
+    )?;
+    std::fs::write(&stamp, wanted).map_err(Failure::io("write", &stamp))?;
+    term::done("installed the Python packages of the outside clients", Some(start.elapsed()));
+    Ok(interpreter)
+}
+
+/// Unpacks a Debian package into a directory without installing it. Downloads are kept under the target directory.
+pub(crate) fn unpack(package: &str, into: &Path) -> Result<()> {
+    let kept = process::target_directory().join("debian-packages");
+    std::fs::create_dir_all(&kept).map_err(Failure::io("create", &kept))?;
+    let file = match downloaded(package, &kept)? {
+        Some(file) => file,
+        None => download(package, &kept)?,
+    };
+    process::read(Command::new("dpkg-deb").arg("--extract").arg(file).arg(into))?;
+    Ok(())
+}
+
+/// Whether this program may change the system.
+pub(crate) fn is_root() -> bool {
+    process::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+fn download(package: &str, directory: &Path) -> Result<PathBuf> {
+    let start = Instant::now();
+    let fetch = || {
+        let mut command = apt_get();
+        // Its helper user may have no right to the target directory; the signature is checked all the same.
+        command.args(["download", "-o", "APT::Sandbox::User=root", package]).current_dir(directory);
+        process::read(&mut command)
+    };
+    if let Err(first) = fetch() {
+        if !is_root() {
+            return Err(Failure::Missing {
+                what: format!("the list of Debian packages with {package}"),
+                run: "sudo apt-get update".to_owned(),
+            });
+        }
+        refresh_lists().map_err(|_| first)?;
+        fetch()?;
+    }
+    term::done(format_args!("downloaded {package}"), Some(start.elapsed()));
+    downloaded(package, directory)?
+        .ok_or_else(|| Failure::Server(format!("apt-get downloaded {package}, but its file is not there")))
+}
+
+fn downloaded(package: &str, directory: &Path) -> Result<Option<PathBuf>> {
+    let entries = std::fs::read_dir(directory).map_err(Failure::io("read", directory))?;
+    let prefix = format!("{package}_");
+    Ok(entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&prefix))))
+}
+
+fn refresh_lists() -> Result<()> {
+    process::read(apt_get().arg("update")).map(drop)
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q");
+    command
+}
