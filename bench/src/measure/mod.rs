@@ -44,8 +44,8 @@ pub struct Options {
     pub only: Vec<Part>,
 
     /// The built server
-    #[arg(long, value_name = "FILE", required_unless_present = "bare_answer", default_value = "")]
-    pub server: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "bare_answer")]
+    pub server: Option<PathBuf>,
 
     /// Where the report goes
     #[arg(long, value_name = "FILE", default_value = "target/bench/report.md")]
@@ -167,7 +167,7 @@ async fn measure(options: Options) -> Result<()> {
     let bench = Bench {
         extent: options.extent(),
         scratch: Scratch::new(options.scratch.as_deref())?,
-        binary: options.server.clone(),
+        binary: options.server.clone().unwrap_or_default(),
     };
     let mut report = Report::new(options.quick).await?;
     let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);

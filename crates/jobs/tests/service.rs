@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use cimwright_cim::{ErrorDetail, NamespaceName};
+use cimwright_jobs::errors;
 use cimwright_jobs::live::Wish;
 use cimwright_jobs::{
     ChangeOutcome, JobId, JobKind, JobKinds, JobRecord, JobSettings, JobSpec, JobState, JobStore, Jobs,
@@ -18,7 +19,8 @@ use tokio::sync::Semaphore;
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// A kind whose payload is a list of words, one a step: `ok`, `fail`, `gate` (waits for a permit or the wish to stop), `stubborn`
-/// (hears nothing), `panic`, `once` (must not be redone after a restart), `final` (cannot be cancelled, waits for a permit).
+/// (hears nothing), `panic`, `once` (must not be redone after a restart), `final` (cannot be cancelled, waits for a permit),
+/// `sticky` (fails to be undone), `endless` (is never done with being undone).
 struct Scripted {
     log: Log,
     gate: Arc<Semaphore>,
@@ -127,7 +129,30 @@ impl Step for Word {
 
     async fn undo(&self, _context: &StepContext, output: Option<&str>) -> Result<(), ErrorDetail> {
         self.note(if output.is_some() { "undo finished" } else { "undo" });
+        if self.word == "endless" {
+            std::future::pending::<()>().await;
+        }
         if self.word == "sticky" { Err(broken("undo")) } else { Ok(()) }
+    }
+}
+
+/// Asserts that a reason of the machinery stands among the errors of a job, whole and about this job.
+fn provoked(id: &str, record: &JobRecord) {
+    let reasons = record.reported_errors();
+    let found = reasons.iter().find(|reason| reason.message_id == id);
+    let reason = found.unwrap_or_else(|| panic!("{id} is not among {reasons:?}"));
+    let entry = errors::CATALOGUE.find(id).unwrap_or_else(|| panic!("{id} is in no catalogue"));
+    assert_eq!((reason.code, reason.status), (entry.code, entry.status));
+    assert!(reason.message.contains(&format!("\"{}\"", record.spec.name)), "{}", reason.message);
+    assert!(!reason.message.contains('{') && !reason.recommended_actions.is_empty(), "{reason:?}");
+}
+
+/// Whether every entry of the catalogue is provoked by a test of this file.
+#[test]
+fn every_reason_is_provoked() {
+    let source = include_str!("service.rs");
+    for entry in errors::CATALOGUE.entries {
+        assert!(source.contains(&format!("provoked(\"{}\"", entry.id)), "no test provokes {}", entry.id);
     }
 }
 
@@ -264,11 +289,26 @@ async fn trouble_while_undoing_never_hides_the_first_reason() {
 }
 
 #[tokio::test]
+async fn an_undo_that_does_not_end_is_given_up() {
+    let impatient = JobsConfig { undo_limit: Duration::from_millis(50), ..config() };
+    let h = open(Arc::new(MemoryStore::new()), impatient).await;
+    let id = h.start("ok endless fail").await;
+    let record = h.until_state(id, JobState::Exception).await;
+    assert_eq!(record.reported_errors()[0].message_id, "TEST1", "the first reason stays the first");
+    provoked("CWJOB1007", &record);
+    assert_eq!(
+        h.log().last().map(String::as_str),
+        Some("undo finished ok"),
+        "the others are undone all the same"
+    );
+}
+
+#[tokio::test]
 async fn a_panic_is_a_reason_not_a_crash() {
     let h = house().await;
     let id = h.start("panic").await;
     let record = h.until_state(id, JobState::Exception).await;
-    assert_eq!(record.reported_errors()[0].message_id, "CWJOB1006");
+    provoked("CWJOB1006", &record);
     assert!(record.run.errors[0].message.contains("went wrong"));
     let next = h.start("ok").await;
     h.until_state(next, JobState::Completed).await;
@@ -281,7 +321,7 @@ async fn terminate_stops_in_order_and_undoes() {
     h.until_logged("run gate").await;
     assert_eq!(h.change(id, RequestedState::Terminate).await, ChangeOutcome::Done);
     let record = h.until_state(id, JobState::Terminated).await;
-    assert_eq!(record.reported_errors()[0].message_id, "CWJOB1001");
+    provoked("CWJOB1001", &record);
     assert!(record.run.errors[0].message.contains("bert"));
     assert_eq!(record.operational_status(), [10, 17]);
     assert_eq!(h.log(), ["run ok", "run gate", "undo gate", "undo finished ok"]);
@@ -298,7 +338,7 @@ async fn kill_does_not_wait_for_the_step() {
     h.until_logged("run stubborn").await;
     assert_eq!(h.change(id, RequestedState::Kill).await, ChangeOutcome::Done);
     let record = h.until_state(id, JobState::Killed).await;
-    assert_eq!(record.reported_errors()[0].message_id, "CWJOB1002");
+    provoked("CWJOB1002", &record);
     assert_eq!(h.log(), ["run stubborn", "undo stubborn"]);
 }
 
@@ -314,8 +354,8 @@ async fn a_step_that_does_not_stop_in_time_is_ended_by_force() {
         .unwrap();
     assert_eq!(outcome, ChangeOutcome::Done);
     let record = h.until_state(id, JobState::Terminated).await;
-    let ids: Vec<_> = record.reported_errors().iter().map(|e| e.message_id.clone()).collect();
-    assert_eq!(ids, ["CWJOB1001", "CWJOB1008"]);
+    provoked("CWJOB1001", &record);
+    provoked("CWJOB1008", &record);
 }
 
 #[tokio::test]
@@ -563,7 +603,7 @@ fn after_a_crash_a_step_that_must_not_be_repeated_fails_with_a_reason() {
     runtime.block_on(async {
         let h = open(store, config()).await;
         let record = h.until_state(id, JobState::Exception).await;
-        assert_eq!(record.reported_errors()[0].message_id, "CWJOB1003");
+        provoked("CWJOB1003", &record);
         assert_eq!(h.log(), ["undo once", "undo finished ok"]);
     });
 }
@@ -600,11 +640,11 @@ fn a_job_that_brings_the_server_down_every_time_is_given_up() {
                             && h.log().contains(&"run gate".to_owned()))
                 })
                 .await;
-            (record.run.state == JobState::Exception).then(|| record.run.errors[0].message_id.clone())
+            (record.run.state == JobState::Exception).then_some(record)
         });
         runtime.shutdown_background();
-        if let Some(message_id) = over {
-            assert_eq!(message_id, "CWJOB1004");
+        if let Some(record) = over {
+            provoked("CWJOB1004", &record);
             break;
         }
     }
@@ -616,5 +656,5 @@ async fn a_kind_nobody_knows_fails_with_a_reason() {
     let unknown = JobSpec { kind: "from another version".into(), ..spec("", "anna") };
     let id = h.jobs.start(unknown, JobSettings::default()).await.unwrap().id();
     let record = h.until_state(id, JobState::Exception).await;
-    assert_eq!(record.reported_errors()[0].message_id, "CWJOB1005");
+    provoked("CWJOB1005", &record);
 }

@@ -5,4 +5,7 @@
 pub mod demo;
 pub mod disk;
 pub mod hyper_v;
+// While it is being built: cargo build -p cimwright-providers --features replication (and the same for cimwright-cli).
+#[cfg(feature = "replication")]
+pub mod replication;
 pub mod services;

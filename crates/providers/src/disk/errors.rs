@@ -6,7 +6,7 @@ pub use catalogue::CATALOGUE;
 
 use super::engine::{EngineFailure, FailureCause, FileRole};
 use super::engine::{EngineStatus, SpawnError};
-use super::roots::{FileError, FileOperation, PathError};
+use super::roots::{FileError, FileOperation, PathError, ResolvedPath};
 use catalogue as c;
 use cimwright_sdk::cim::{CatalogueEntry, ErrorDetail};
 
@@ -19,12 +19,21 @@ pub struct Names {
     pub target: Option<String>,
     /// Whether the source is being verified before any work begins.
     pub verifying: bool,
+    /// Where the target is written: there is looked for what the engine does not say.
+    pub place: Option<ResolvedPath>,
 }
 
 impl Names {
     /// A job on one image.
     pub fn one(path: &str) -> Self {
         Self { source: Some(path.to_owned()), ..Self::default() }
+    }
+
+    /// Whether the file system of the target has no room for anything.
+    fn is_full(&self) -> bool {
+        const NEXT_TO_NOTHING: u64 = 64 << 10;
+        let free = self.place.as_ref().and_then(|place| place.available_bytes().ok());
+        free.is_some_and(|bytes| bytes < NEXT_TO_NOTHING)
     }
 
     fn source(&self) -> &str {
@@ -52,7 +61,7 @@ pub fn engine_failed(failure: &EngineFailure, names: &Names) -> ErrorDetail {
 fn explain(failure: &EngineFailure, names: &Names) -> ErrorDetail {
     use FailureCause as F;
     let (source, target) = (names.source().to_owned(), names.target().to_owned());
-    let at = |byte: &Option<u64>| byte.map_or_else(|| "an unknown place".to_owned(), |b| b.to_string());
+    let at = |byte: &Option<u64>| byte.map_or_else(|| "an unknown place".to_owned(), |b| format!("byte {b}"));
     match &failure.cause {
         F::DiskFull { at_byte } | F::QuotaExceeded { at_byte } => {
             c::NO_SPACE_WRITING.detail([target, at(at_byte)])
@@ -60,6 +69,10 @@ fn explain(failure: &EngineFailure, names: &Names) -> ErrorDetail {
         F::PreallocationDiskFull { .. } => c::NO_SPACE_ALLOCATING.detail([target]),
         F::FileTooLarge { at_byte } => c::FILE_TOO_LARGE.detail([target, at(at_byte)]),
         F::ReadError { at_byte, reason } => c::READ_ERROR.detail([source, at(at_byte), reason.clone()]),
+        // Of the header of a dynamic VHD the engine says only that it could not be written.
+        F::WriteError { at_byte: None, .. } if names.is_full() => {
+            c::NO_SPACE_WRITING.detail([target, "its beginning".into()])
+        }
         F::WriteError { at_byte, reason } => c::WRITE_ERROR.detail([target, at(at_byte), reason.clone()]),
         F::SourceMissing { file } => c::SOURCE_MISSING.detail([names.of(file.role)]),
         F::TargetDirectoryMissing { file } => c::DIRECTORY_MISSING.detail([names.of(file.role)]),
@@ -193,8 +206,12 @@ pub fn file_failed(error: &FileError) -> ErrorDetail {
             c::SOURCE_DENIED.detail([path])
         }
         FileError::PermissionDenied { path, .. } => c::TARGET_DENIED.detail([path]),
+        FileError::NotPermitted { path, .. } => c::TARGET_IMMUTABLE.detail([path]),
         FileError::NoSpace { path, operation: FileOperation::Allocate } => {
             c::NO_SPACE_ALLOCATING.detail([path])
+        }
+        FileError::NoSpace { path, operation: FileOperation::Create } => {
+            c::NO_SPACE_WRITING.detail([path.as_str(), "its beginning"])
         }
         FileError::NoSpace { path, .. } => c::NO_SPACE_WRITING.detail([path.as_str(), "its end"]),
         FileError::AllocationUnsupported { path } => c::NO_ALLOCATION.detail([path]),
@@ -209,6 +226,22 @@ pub fn file_failed(error: &FileError) -> ErrorDetail {
         FileError::System { path, operation, errno } => {
             c::SYSTEM_ERROR.detail([path.clone(), operation.to_string(), errno.to_string()])
         }
+    }
+}
+
+/// The reason behind a failure of an operation on the unfinished file of a job, which the job itself has made.
+pub fn unfinished_failed(error: &FileError) -> ErrorDetail {
+    match error {
+        FileError::NotFound { path } => c::CHANGED_MEANWHILE.detail([path]),
+        other => file_failed(other),
+    }
+}
+
+/// The reason why a file that was to be changed where it is cannot be opened.
+pub fn in_place_failed(error: &FileError) -> ErrorDetail {
+    match error {
+        FileError::PermissionDenied { path, .. } => c::TARGET_DENIED.detail([path]),
+        other => file_failed(other),
     }
 }
 
@@ -287,6 +320,8 @@ pub fn hresult(detail: &ErrorDetail) -> u32 {
         WIN32 | 32 // ERROR_SHARING_VIOLATION
     } else if is(&[&c::TARGET_EXISTS]) {
         WIN32 | 80 // ERROR_FILE_EXISTS
+    } else if is(&[&c::FILE_TOO_LARGE]) {
+        WIN32 | 223 // ERROR_FILE_TOO_LARGE
     } else if is(&[&c::READ_ERROR]) {
         WIN32 | 30 // ERROR_READ_FAULT
     } else if is(&[&c::WRITE_ERROR]) {
@@ -300,6 +335,8 @@ pub fn hresult(detail: &ErrorDetail) -> u32 {
         &c::VHDX_HEADERS,
         &c::VHD_HEADER,
         &c::VHD_TOO_SMALL,
+        &c::NOT_QCOW2,
+        &c::QCOW2_HEADER,
         &c::IMAGE_CORRUPT,
     ]) {
         WIN32 | 1392 // ERROR_FILE_CORRUPT

@@ -3,7 +3,7 @@
 use super::answers;
 use super::engine::{EngineError, EngineFile, FailureCause};
 use super::errors::{self, Names};
-use super::image::{ImageFormat, ImageHeader, ImageInfo, Subformat};
+use super::image::{ImageFormat, ImageInfo, Subformat};
 use super::jobs::compact::CompactOrder;
 use super::jobs::convert::ConvertOrder;
 use super::jobs::create::CreateOrder;
@@ -150,9 +150,12 @@ impl ImageManagement {
     /// The methods that answer "Not Supported" with the reason.
     fn unsupported(&self, call: &MethodCall) -> Result<Decision, CimError> {
         let method = call.method.as_str();
-        let first_path = ["Path", "ChildPath", "SourcePath", "VHDSetPath", "VirtualHardDiskPath"]
+        let paths =
+            ["Path", "ChildPath", "SourcePath", "VHDSetPath", "VirtualHardDiskPath", "SelectionCriterion"];
+        let first_path = paths
             .iter()
             .find_map(|name| call.str(name))
+            .or_else(|| call.instance("VirtualDiskSettingData")?.get_str("Path"))
             .unwrap_or("no image")
             .to_owned();
         let (kind, reason) = match method {
@@ -282,7 +285,7 @@ impl ImageManagement {
         let info = self.tools.look_at(path, format).await?.info;
         let smaller = size < info.virtual_size_bytes;
         if smaller && only_grow {
-            let least = info.virtual_size_bytes + 512 - info.virtual_size_bytes % 512;
+            let least = info.virtual_size_bytes.next_multiple_of(512);
             return Err(errors::bad_size(
                 path,
                 &format!("the disk can only grow here, to at least {least} bytes"),
@@ -341,31 +344,20 @@ impl ImageManagement {
 
     /// Looks at an image that another program may be writing.
     async fn look_while_in_use(&self, path: &str) -> Result<Looked, ErrorDetail> {
-        let format = request::format_of(path)?;
-        let place = self.tools.resolve(path)?;
-        let names = Names::one(path);
-        let opened = place.open_read().map_err(|e| errors::file_failed(&e))?;
-        let metadata = place.metadata().map_err(|e| errors::file_failed(&e))?;
-        let file = EngineFile::source(&place).map_err(|e| errors::file_failed(&e))?;
-        let header = ImageHeader::read(&opened, format).unwrap_or(ImageHeader::None);
-        if let ImageHeader::Vhdx(vhdx) = &header
-            && vhdx.has_parent
-        {
-            return Err(errors::vhdx_parent(path));
-        }
-        let (told, in_use) = match self.tools.engine.info(&file, format, false).await {
-            Ok(told) => (told, false),
+        let opened = self.tools.open(path, request::format_of(path)?)?;
+        let metadata = opened.place.metadata().map_err(|e| errors::file_failed(&e))?;
+        let (asked, in_use) = match self.tools.ask(&opened, false).await {
             Err(EngineError::Failed(f)) if matches!(f.cause, FailureCause::SharedLockRefused { .. }) => {
-                let told = self.tools.engine.info(&file, format, true).await;
-                (told.map_err(|e| engine_error(&e, &names))?, true)
+                (self.tools.ask(&opened, true).await, true)
             }
-            Err(error) => return Err(engine_error(&error, &names)),
+            asked => (asked, false),
         };
+        let info = asked.map_err(|e| engine_error(&e, &Names::one(path)))?;
         let seconds = u64::try_from(metadata.st_mtime).unwrap_or(0);
         let changed = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         Ok(Looked {
-            info: ImageInfo::new(format, &told, &header),
-            file,
+            info,
+            file: opened.file,
             in_use,
             size: u64::try_from(metadata.st_size).unwrap_or(0),
             changed: Value::DateTime(DateTime::from_system_time(changed)),

@@ -43,6 +43,8 @@ pub struct EngineSpec {
     pub cpu_seconds: Option<u64>,
     /// Its standard output carries progress lines, which are then taken out of the output.
     pub reports_progress: bool,
+    /// It may listen and connect over TCP. Only replication needs that.
+    pub network: bool,
 }
 
 /// Why an engine could not be started. It has then done nothing.
@@ -223,6 +225,14 @@ impl EngineProcess {
         self.handle.pid
     }
 
+    /// Another handle of the process, for the system calls that take one.
+    ///
+    /// # Errors
+    /// What the system answers when no descriptor is free.
+    pub fn pidfd(&self) -> std::io::Result<OwnedFd> {
+        self.handle.pidfd.try_clone()
+    }
+
     /// The percentage the engine last reported, from 0 to 100; it never goes back. The channel closes when the engine
     /// closes its output.
     pub fn progress(&self) -> watch::Receiver<f64> {
@@ -350,7 +360,7 @@ fn supervise(
 /// The granted files are closed again when this returns; the kernel's rules do not need them open.
 fn start(policy: &EnginePolicy, spec: EngineSpec) -> Result<(Child, Started), SpawnError> {
     let mut command = sandbox::command(policy, &spec)?;
-    sandbox::restrict_this_thread(policy, &spec.grants)?;
+    sandbox::restrict_this_thread(policy, &spec)?;
     drop(spec);
     let mut child = command.spawn().map_err(|source| SpawnError::Start { source })?;
     let pid = i32::try_from(child.id()).unwrap_or_default();

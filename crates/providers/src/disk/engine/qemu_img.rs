@@ -132,6 +132,14 @@ impl QemuImg {
         self.run(request.invocation(), report::nothing).await
     }
 
+    /// Starts making an empty image: [`Self::create`] in two halves, since reserving space can take long.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub async fn start_create(&self, request: &CreateRequest) -> Result<Running<()>, SpawnError> {
+        self.start(request.invocation(), report::nothing).await
+    }
+
     /// Starts making an image with the content of another.
     ///
     /// # Errors
@@ -172,9 +180,25 @@ impl QemuImg {
         virtual_size_bytes: u64,
         shrink: bool,
     ) -> Result<(), EngineError> {
+        self.resize_overlay(file, format, &[], virtual_size_bytes, shrink).await
+    }
+
+    /// [`Self::resize`] of an image that is based on others, which the engine opens for reading.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn resize_overlay(
+        &self,
+        file: &EngineFile,
+        format: ImageFormat,
+        backing: &[EngineFile],
+        virtual_size_bytes: u64,
+        shrink: bool,
+    ) -> Result<(), EngineError> {
         let invocation = Invocation::new(["resize", "-q", "-f", format.engine_name()])
             .arg_if(shrink, "--shrink")
             .file(file, FileRole::Source, format)
+            .backing(backing)
             .args([&virtual_size_bytes.to_string()]);
         self.run(invocation, report::nothing).await
     }

@@ -2,8 +2,8 @@
 //!
 //! An engine parses files that strangers wrote, so it is treated as hostile: it can open the files it was granted, the
 //! system's programs and libraries, and nothing else; it has no network, no capabilities, no way to gain any, and
-//! limits on memory, file size and time. Landlock rules hang on open files, not on names, so a name that is exchanged
-//! for a link after the check is refused by the kernel.
+//! limits on memory, file size and time. (TCP is left to an engine that replicates, and to no other.) Landlock rules hang
+//! on open files, not on names, so a name that is exchanged for a link after the check is refused by the kernel.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -70,6 +70,22 @@ impl EnginePolicy {
     }
 }
 
+impl EnginePolicy {
+    /// The user and group that an engine has to be changed to, and that its files must be given to; nothing when it keeps the
+    /// server's own.
+    ///
+    /// # Errors
+    /// [`SpawnError::CannotChangeUser`] when the policy names another user and the server has no right to change users.
+    pub fn other_user(&self) -> Result<Option<(u32, u32)>, SpawnError> {
+        let Some((uid, gid)) = self.user else { return Ok(None) };
+        if effective_capabilities().contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
+            return Ok(Some((uid, gid)));
+        }
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if own == (uid, gid) { Ok(None) } else { Err(SpawnError::CannotChangeUser { uid, gid }) }
+    }
+}
+
 /// What an engine may do with a granted file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileAccess {
@@ -77,6 +93,8 @@ pub enum FileAccess {
     Read,
     /// Read, write, truncate and extend it.
     ReadWrite,
+    /// Of a directory: make, use and remove sockets in it, and read what is there.
+    Sockets,
 }
 
 /// A file or directory an engine may open, held open so that its name cannot be made to mean another.
@@ -110,6 +128,7 @@ impl Grant {
             FileAccess::ReadWrite => {
                 read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile
             }
+            FileAccess::Sockets => read | AccessFs::MakeSock | AccessFs::RemoveFile,
         }
     }
 }
@@ -124,12 +143,12 @@ pub fn landlock_available() -> bool {
 }
 
 /// Takes from the calling thread, for ever, everything an engine does not need. Programs it starts inherit that.
-pub(super) fn restrict_this_thread(policy: &EnginePolicy, grants: &[Grant]) -> Result<(), SpawnError> {
+pub(super) fn restrict_this_thread(policy: &EnginePolicy, spec: &EngineSpec) -> Result<(), SpawnError> {
     if let Some(increment) = policy.nice {
         // On Linux this concerns the calling thread only. Failing to be kinder is no reason to fail.
         let _ = rustix::process::nice(i32::from(increment));
     }
-    let status = ruleset(policy, grants)
+    let status = ruleset(policy, spec)
         .and_then(RulesetCreated::restrict_self)
         .map_err(|source| SpawnError::Confinement { source: Box::new(source) })?;
     if status.ruleset == RulesetStatus::NotEnforced && policy.require_landlock {
@@ -148,18 +167,11 @@ pub(super) fn command(policy: &EnginePolicy, spec: &EngineSpec) -> Result<Comman
     }
     let mut command = Command::new(helper("setpriv")?);
     command.args(["--pdeathsig", "KILL", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all"]);
-    let capabilities =
-        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    if capabilities.contains(CapabilitySet::SETPCAP) {
+    if effective_capabilities().contains(CapabilitySet::SETPCAP) {
         command.arg("--bounding-set=-all");
     }
-    if let Some((uid, gid)) = policy.user {
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        if capabilities.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
-            command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
-        } else if own != (uid, gid) {
-            return Err(SpawnError::CannotChangeUser { uid, gid });
-        }
+    if let Some((uid, gid)) = policy.other_user()? {
+        command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
     }
     command.arg("--").arg(helper("prlimit")?).args(["--core=0", "--nofile=256"]);
     command.arg(format!("--as={}", policy.memory_limit_bytes));
@@ -177,13 +189,15 @@ pub(super) fn command(policy: &EnginePolicy, spec: &EngineSpec) -> Result<Comman
     Ok(command)
 }
 
-fn ruleset(policy: &EnginePolicy, grants: &[Grant]) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(policy: &EnginePolicy, spec: &EngineSpec) -> Result<RulesetCreated, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
-        .handle_access(AccessNet::from_all(LANDLOCK_ABI))?
-        .scope(Scope::from_all(LANDLOCK_ABI))?
-        .create()?;
+        .handle_access(AccessFs::from_all(LANDLOCK_ABI))?;
+    if !spec.network {
+        // A right that is not handled is not restricted.
+        rules = rules.handle_access(AccessNet::from_all(LANDLOCK_ABI))?;
+    }
+    let mut rules = rules.scope(Scope::from_all(LANDLOCK_ABI))?.create()?;
     let run = AccessFs::from_read(LANDLOCK_ABI);
     let directories = SYSTEM_DIRECTORIES.iter().map(Path::new);
     let extra = policy.library_directories.iter().map(PathBuf::as_path);
@@ -194,12 +208,19 @@ fn ruleset(policy: &EnginePolicy, grants: &[Grant]) -> Result<RulesetCreated, Ru
         rules = allow(rules, OsStr::new(path), AccessFs::ReadFile.into())?;
     }
     rules = allow(rules, OsStr::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
-    for grant in grants {
+    for grant in &spec.grants {
         // Rights that make sense only for directories would make the whole set "partial" for a file.
-        let is_directory = rustix::fs::fstat(grant.as_fd())
-            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir());
-        let rights =
-            if is_directory { grant.rights() } else { grant.rights() & AccessFs::from_file(LANDLOCK_ABI) };
+        let kind = rustix::fs::fstat(grant.as_fd())
+            .map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode))
+            .unwrap_or(rustix::fs::FileType::Unknown);
+        let rights = match kind {
+            rustix::fs::FileType::Directory => grant.rights(),
+            // The size of a disk and its sectors are asked for by ioctl.
+            rustix::fs::FileType::BlockDevice => {
+                (grant.rights() | AccessFs::IoctlDev) & AccessFs::from_file(LANDLOCK_ABI)
+            }
+            _ => grant.rights() & AccessFs::from_file(LANDLOCK_ABI),
+        };
         rules = rules.add_rule(PathBeneath::new(grant.as_fd(), rights))?;
     }
     Ok(rules)
@@ -215,6 +236,10 @@ fn allow(
     let is_directory = Path::new(path).is_dir();
     let rights = if is_directory { rights } else { rights & AccessFs::from_file(LANDLOCK_ABI) };
     rules.add_rule(PathBeneath::new(file, rights))
+}
+
+fn effective_capabilities() -> CapabilitySet {
+    rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
 /// The small programs of util-linux and the shell, which every Debian system has. The search path of the server's own

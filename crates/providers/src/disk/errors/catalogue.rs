@@ -52,7 +52,7 @@ entries! {
         "An image must be a regular file; directories, devices, pipes and symbolic links are not opened.",
         &["Give the path of the image file itself."];
     NO_SPACE_WRITING = "CWDISK1004", 32768, Failed, UnavailableResource, Critical, 50 "Storage Capacity Problem",
-        "No space is left for \"{0}\": writing stopped at byte {1}.",
+        "No space is left for \"{0}\": writing stopped at {1}.",
         "The file system became full while the image was being written. What had been written was removed.",
         FREE_SPACE;
     NO_SPACE_ALLOCATING = "CWDISK1005", 32768, Failed, UnavailableResource, Critical, 50 "Storage Capacity Problem",
@@ -60,16 +60,16 @@ entries! {
         "The file system has not enough room for the full size of a fixed disk. What had been written was removed.",
         FREE_SPACE;
     FILE_TOO_LARGE = "CWDISK1006", 32768, Failed, UnavailableResource, Major, 50 "Storage Capacity Problem",
-        "\"{0}\" became larger than a file may be: writing stopped at byte {1}.",
+        "\"{0}\" became larger than a file may be: writing stopped at {1}.",
         "The file system, or the limit set for the engine, does not allow a file of this size.",
         &["Use a file system without that limit.", "Make a dynamic or a smaller disk."];
     READ_ERROR = "CWDISK1007", 32768, Failed, Hardware, Fatal, 24 "I/O Device Error",
-        "\"{0}\" cannot be read at byte {1}: {2}.",
+        "\"{0}\" cannot be read at {1}: {2}.",
         "The storage under the source image failed while it was being read. The source was not changed.",
         &["Look into the kernel log of the server for errors of the device.", "Restore the image from a backup."];
     SOURCE_DENIED = "CWDISK1008", 32769, AccessDenied, Security, Minor, 65 "Unauthorized Access",
-        "The engine may not read \"{0}\".",
-        "The user that the engine runs as has no right to the source image.",
+        "The server or its engine may not read \"{0}\".",
+        "The user that the server or the engine runs as has no right to read the image.",
         &["Let the engine's user read the file (owner, mode or ACL).", "Set engine.user in the configuration to a user that may."];
     TARGET_DENIED = "CWDISK1009", 32769, AccessDenied, Security, Minor, 65 "Unauthorized Access",
         "The server may not write \"{0}\".",
@@ -184,7 +184,7 @@ entries! {
         "The engine gave a reason that this server does not know by heart. It is quoted as it was.",
         &["Read what the engine said.", "Report the message, so that it gets an entry of its own."];
     WRITE_ERROR = "CWDISK1037", 32768, Failed, Hardware, Fatal, 24 "I/O Device Error",
-        "\"{0}\" cannot be written at byte {1}: {2}.",
+        "\"{0}\" cannot be written at {1}: {2}.",
         "The storage under the new image failed. What had been written was removed.",
         &["Look into the kernel log of the server for errors of the device.", "Choose a place on another device."];
     NO_ALLOCATION = "CWDISK1038", 32770, NotSupported, Environmental, Minor, 57 "Underlying Resource Unavailable",
@@ -222,7 +222,7 @@ entries! {
         &["Change the extension, or leave Format NULL."];
     TYPE_UNSUPPORTED = "CWDISK1106", 32770, NotSupported, UnsupportedOperation, Minor, 58 "Version Mismatch",
         "A disk of the type {1} cannot be made for \"{0}\".",
-        "Fixed (2) and dynamic (3) disks are made; raw images are always fixed and floppies have no type.",
+        "Fixed (2) and dynamic (3) disks are made; a qcow2 image is always dynamic.",
         &["Choose the type 2 (fixed) or 3 (dynamic)."];
     DIFFERENCING = "CWDISK1107", 32770, NotSupported, UnsupportedOperation, Minor, 58 "Version Mismatch",
         "{1} needs differencing disks, which this server cannot make, merge or reconnect yet (\"{0}\").",

@@ -31,7 +31,7 @@ impl Order for CompactOrder {
         let format = self.format.into();
         let layout = StoredLayout { format: self.format, fixed: false, block_size: self.block_size };
         vec![
-            Arc::new(Verify { tools: tools.clone(), path: self.path.clone(), format }),
+            Arc::new(Verify { tools: tools.clone(), path: self.path.clone(), format, only: false }),
             Arc::new(Copy {
                 tools: tools.clone(),
                 source: self.path.clone(),

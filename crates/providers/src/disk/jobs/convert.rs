@@ -32,7 +32,12 @@ impl Order for ConvertOrder {
         let tools = Arc::clone(toolbox);
         let source_format = self.source_format.into();
         let mut steps: Vec<Arc<dyn Step>> = vec![
-            Arc::new(Verify { tools: tools.clone(), path: self.source.clone(), format: source_format }),
+            Arc::new(Verify {
+                tools: tools.clone(),
+                path: self.source.clone(),
+                format: source_format,
+                only: false,
+            }),
             Arc::new(Copy {
                 tools: tools.clone(),
                 source: self.source,

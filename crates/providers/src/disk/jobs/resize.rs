@@ -38,7 +38,7 @@ impl Order for ResizeOrder {
         let tools = Arc::clone(toolbox);
         let format: ImageFormat = self.layout.format.into();
         let mut steps: Vec<Arc<dyn Step>> = vec![
-            Arc::new(Verify { tools: tools.clone(), path: self.path.clone(), format }),
+            Arc::new(Verify { tools: tools.clone(), path: self.path.clone(), format, only: false }),
             Arc::new(RoomCheck { tools: tools.clone(), path: self.path.clone(), format, size: self.size }),
         ];
         if matches!(self.layout.format, StoredFormat::Raw | StoredFormat::Qcow2) {
@@ -120,9 +120,11 @@ struct InPlace {
 impl InPlace {
     async fn resize(&self, size: u64) -> Result<(), ErrorDetail> {
         let place = self.tools.resolve(&self.path)?;
-        let file = EngineFile::in_place(&place).map_err(|e| errors::file_failed(&e))?;
+        let file = EngineFile::in_place(&place).map_err(|e| errors::in_place_failed(&e))?;
+        let backing = self.tools.look_at(&self.path, self.format).await?.backing;
         let names = Names::one(&self.path);
-        self.tools.engine.resize(&file, self.format, size, true).await.map_err(|e| engine_error(&e, &names))
+        let resized = self.tools.engine.resize_overlay(&file, self.format, &backing, size, true).await;
+        resized.map_err(|e| engine_error(&e, &names))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The steps that disk jobs are made of. All writing goes to an unfinished file beside the final place; only the last step gives
 //! it its name.
 
-use super::toolbox::{Identity, Share, Tools, attend, blocking, engine_error, failed};
+use super::toolbox::{Identity, Share, Tools, attend, blocking, failed};
 use crate::disk::engine::{ConvertRequest, CreateRequest, EngineFile, ImageLayout, Repair};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
-use crate::disk::roots::Publish as Mode;
+use crate::disk::roots::{FileError, Publish as Mode};
 use async_trait::async_trait;
 use cimwright_sdk::cim::{ErrorDetail, Value};
 use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
@@ -34,6 +34,21 @@ pub struct Verify {
     pub path: String,
     /// Its format.
     pub format: ImageFormat,
+    /// Whether verifying is all that the job does.
+    pub only: bool,
+}
+
+impl Verify {
+    async fn check(
+        &self,
+        context: &StepContext,
+        names: &Names,
+        file: &EngineFile,
+        backing: &[EngineFile],
+    ) -> Result<(), StepError> {
+        let started = self.tools.engine.start_check(file, self.format, Repair::None, backing).await;
+        attend(context, started, Share { total: 0 }, names).await.map(|_| ())
+    }
 }
 
 #[async_trait]
@@ -48,15 +63,18 @@ impl Step for Verify {
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
         let names = Names { verifying: true, ..Names::one(&self.path) };
-        let source = self
-            .tools
-            .look_at(&self.path, self.format)
-            .await
-            .map_err(|reason| failed(context, &names, reason))?;
-        if matches!(self.format, ImageFormat::Vhdx | ImageFormat::Qcow2) {
-            let started =
-                self.tools.engine.start_check(&source.file, self.format, Repair::None, &source.backing).await;
-            attend(context, started, Share { total: 0 }, &names).await?;
+        let fail = |reason| failed(context, &names, reason);
+        if self.format == ImageFormat::Vhdx {
+            // The check opens an image more leniently than anything else and so says best what is wrong with it.
+            let opened = self.tools.open(&self.path, self.format).map_err(fail)?;
+            self.check(context, &names, &opened.file, &[]).await?;
+        }
+        let source = self.tools.look_at(&self.path, self.format).await.map_err(fail)?;
+        if self.format == ImageFormat::Qcow2 {
+            self.check(context, &names, &source.file, &source.backing).await?;
+        }
+        if self.only {
+            context.set_result("JobCompletionStatusCode", Value::Uint32(0));
         }
         let verified = Verified { virtual_size: source.info.virtual_size_bytes, identity: source.identity };
         Ok(serde_json::to_string(&verified).unwrap_or_default())
@@ -99,15 +117,18 @@ impl Step for Copy {
     }
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
-        let names =
-            Names { source: Some(self.source.clone()), target: Some(self.target.clone()), verifying: false };
+        let names = Names {
+            source: Some(self.source.clone()),
+            target: Some(self.target.clone()),
+            place: self.tools.roots.resolve(&self.target).ok(),
+            ..Names::default()
+        };
         let fail = |reason| failed(context, &names, reason);
         let source = self.tools.look_at(&self.source, self.source_format).await.map_err(fail)?;
         let old_size = source.info.virtual_size_bytes;
         let new_size = self.size.unwrap_or(old_size);
         let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
-        let owner = self.tools.engine.policy().user;
-        let target = EngineFile::target(&place, &temp, owner).map_err(|e| fail(errors::file_failed(&e)))?;
+        let target = self.tools.new_temp(&place, &temp, &names).map_err(fail)?;
         let grows = new_size > old_size;
         if grows {
             let request = CreateRequest {
@@ -116,7 +137,8 @@ impl Step for Copy {
                 virtual_size_bytes: new_size,
                 backing: None,
             };
-            self.tools.engine.create(&request).await.map_err(|e| fail(engine_error(&e, &names)))?;
+            let started = self.tools.engine.start_create(&request).await;
+            attend(context, started, Share { total: 0 }, &names).await?;
         }
         let request = ConvertRequest {
             source: source.file,
@@ -162,14 +184,18 @@ impl Step for Empty {
     }
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
-        let names = Names { target: Some(self.target.clone()), ..Names::default() };
+        let names = Names {
+            target: Some(self.target.clone()),
+            place: self.tools.roots.resolve(&self.target).ok(),
+            ..Names::default()
+        };
         let fail = |reason| failed(context, &names, reason);
         let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
-        let owner = self.tools.engine.policy().user;
-        let target = EngineFile::target(&place, &temp, owner).map_err(|e| fail(errors::file_failed(&e)))?;
+        let target = self.tools.new_temp(&place, &temp, &names).map_err(fail)?;
         let request =
             CreateRequest { target, layout: self.layout, virtual_size_bytes: self.size, backing: None };
-        self.tools.engine.create(&request).await.map_err(|e| fail(engine_error(&e, &names)))?;
+        let started = self.tools.engine.start_create(&request).await;
+        attend(context, started, Share { total: 0 }, &names).await?;
         let identity = Identity::of_temp(&place, &temp).map_err(fail)?;
         Ok(serde_json::to_string(&identity).unwrap_or_default())
     }
@@ -202,7 +228,7 @@ impl Step for Allocate {
         let fail = |reason| failed(context, &names, reason);
         let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
         let result = blocking(move || place.allocate_temp(&temp)).await;
-        result.map(|_| String::new()).map_err(|e| fail(errors::file_failed(&e)))
+        result.map(|_| String::new()).map_err(|e| fail(errors::unfinished_failed(&e)))
     }
 
     async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
@@ -254,24 +280,27 @@ impl Step for Publish {
         let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
         let replace = self.replace;
         let result = blocking(move || -> Result<(), ErrorDetail> {
-            let file_failed = |e| errors::file_failed(&e);
-            if place.open_temp(&temp).is_err() {
+            let failed = |e| errors::unfinished_failed(&e);
+            match place.open_temp(&temp) {
+                Ok(_) => {}
                 // A server before this one may have come as far as the new name and died before it could say so.
-                let now = Identity::at(&place)?;
-                return match written {
-                    Some(written) if written.same_file(&now) => Ok(()),
-                    _ => Err(errors::changed_meanwhile(place.display())),
-                };
+                Err(FileError::NotFound { .. }) => {
+                    return match (written, Identity::at(&place)) {
+                        (Some(written), Ok(now)) if written.same_file(&now) => Ok(()),
+                        _ => Err(errors::changed_meanwhile(place.display())),
+                    };
+                }
+                Err(error) => return Err(failed(error)),
             }
             if !replace {
-                return place.publish(&temp, Mode::NoReplace).map_err(file_failed);
+                return place.publish(&temp, Mode::NoReplace).map_err(failed);
             }
             let now = Identity::at(&place)?;
             if began_with.is_some_and(|b| b != now) {
                 return Err(errors::changed_meanwhile(place.display()));
             }
-            place.adopt_owner(&temp).map_err(file_failed)?;
-            place.publish(&temp, Mode::Replace).map_err(file_failed)
+            place.adopt_owner(&temp).map_err(failed)?;
+            place.publish(&temp, Mode::Replace).map_err(failed)
         })
         .await;
         result.map_err(fail)?;

@@ -1,6 +1,8 @@
 //! What every disk job needs: paths, the engine, and the way to run it under a job's control.
 
-use crate::disk::engine::{EngineError, EngineFile, QemuImg, Running, SignalError, SpawnError};
+use crate::disk::engine::{
+    EngineError, EngineFile, FailureCause, Grant, QemuImg, QemuInfo, Running, SignalError, SpawnError,
+};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::{ImageFormat, ImageHeader, ImageInfo};
 use crate::disk::roots::{FileError, ResolvedPath, StorageRoots, TempName};
@@ -9,6 +11,9 @@ use cimwright_sdk::jobs::live::Wish;
 use cimwright_sdk::jobs::{JobId, Progress, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// The least a VHD can be, in bytes.
+const VHD_FOOTER: u64 = 512;
 
 /// How long a chain of backing files may be.
 const MAX_CHAIN: usize = 16;
@@ -62,7 +67,7 @@ impl Identity {
     /// # Errors
     /// Those of [`ResolvedPath::open_temp`].
     pub fn of_temp(place: &ResolvedPath, temp: &TempName) -> Result<Self, ErrorDetail> {
-        let file = place.open_temp(temp).map_err(|e| errors::file_failed(&e))?;
+        let file = place.open_temp(temp).map_err(|e| errors::unfinished_failed(&e))?;
         Self::of_file(&file, place)
     }
 
@@ -78,6 +83,21 @@ impl Identity {
         })?;
         Ok(Self::of(&metadata))
     }
+}
+
+/// An image that is open and whose headers were read.
+#[derive(Debug)]
+pub struct Opened {
+    /// Where it is.
+    pub place: ResolvedPath,
+    /// The image, for the engine.
+    pub file: EngineFile,
+    /// Its format.
+    pub format: ImageFormat,
+    /// What its headers say; nothing when they are damaged.
+    pub header: ImageHeader,
+    /// Which file it is.
+    pub identity: Identity,
 }
 
 /// An image that was looked at: open for the engine, with the chain it is based on.
@@ -112,6 +132,20 @@ impl Toolbox {
         Ok((place, temp))
     }
 
+    /// Makes the unfinished file of a job, empty, for the engine to write.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the engine cannot be run as the user it would belong to.
+    pub fn new_temp(
+        &self,
+        place: &ResolvedPath,
+        temp: &TempName,
+        names: &Names,
+    ) -> Result<EngineFile, ErrorDetail> {
+        let owner = self.engine.policy().other_user().map_err(|e| errors::not_started(&e, names))?;
+        EngineFile::target(place, temp, owner).map_err(|e| errors::file_failed(&e))
+    }
+
     /// Removes the unfinished file of a job; finding none is fine, and so is a directory that has gone.
     ///
     /// # Errors
@@ -126,28 +160,58 @@ impl Toolbox {
         place.remove_temp(&temp).map(|_| ()).map_err(|e| errors::file_failed(&e))
     }
 
-    /// Opens an image for reading and looks at it.
+    /// Opens an image for reading and reads its headers, before an engine sees it.
     ///
     /// # Errors
-    /// When it cannot be opened or is not what its name says.
-    pub async fn look_at(&self, path: &str, format: ImageFormat) -> Result<Source, ErrorDetail> {
+    /// When it cannot be opened, or is a VHDX that has a parent.
+    pub fn open(&self, path: &str, format: ImageFormat) -> Result<Opened, ErrorDetail> {
         let place = self.resolve(path)?;
-        let names = Names::one(path);
-        let file = EngineFile::source(&place).map_err(|e| errors::file_failed(&e))?;
-        let identity = Identity::at(&place)?;
-        // The headers first: only they tell of a parent, which the engine answers with an unspecific refusal.
-        let opened = place.open_read().map_err(|e| errors::file_failed(&e))?;
-        // What is wrong with the headers the engine says better.
-        let header = ImageHeader::read(&opened, format).unwrap_or(ImageHeader::None);
+        let file = place.open_read().map_err(|e| errors::file_failed(&e))?;
+        let identity = Identity::of_file(&file, &place)?;
+        // What is wrong with the headers the engine says better. But only they tell of a parent, which the engine answers with
+        // one unspecific refusal or another.
+        let header = ImageHeader::read(&file, format).unwrap_or(ImageHeader::None);
         if let ImageHeader::Vhdx(vhdx) = &header
             && vhdx.has_parent
         {
             return Err(errors::vhdx_parent(path));
         }
-        let engine = self.engine.info(&file, format, false).await.map_err(|e| engine_error(&e, &names))?;
-        let info = ImageInfo::new(format, &engine, &header);
-        let backing = self.backing_chain(&place, &info, engine.backing_format.as_deref()).await?;
-        Ok(Source { file, info, backing, identity })
+        let file = EngineFile::new(place.real_path(), Grant::from(file));
+        Ok(Opened { place, file, format, header, identity })
+    }
+
+    /// Asks the engine about an image. `in_use` allows that another program is writing it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn ask(&self, opened: &Opened, in_use: bool) -> Result<ImageInfo, EngineError> {
+        self.told(opened, in_use).await.map(|told| ImageInfo::new(opened.format, &told, &opened.header))
+    }
+
+    /// Opens an image for reading and looks at it.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not what its name says.
+    pub async fn look_at(&self, path: &str, format: ImageFormat) -> Result<Source, ErrorDetail> {
+        let opened = self.open(path, format)?;
+        let told = self.told(&opened, false).await.map_err(|e| engine_error(&e, &Names::one(path)))?;
+        let info = ImageInfo::new(format, &told, &opened.header);
+        let backing = self.backing_chain(&opened.place, &info, told.backing_format.as_deref()).await?;
+        Ok(Source { file: opened.file, info, backing, identity: opened.identity })
+    }
+
+    async fn told(&self, opened: &Opened, in_use: bool) -> Result<QemuInfo, EngineError> {
+        let told = self.engine.info(&opened.file, opened.format, in_use).await;
+        told.map_err(|error| match error {
+            // The engine takes a part of a sector for a whole one, and then misses the footer in it.
+            EngineError::Failed(mut failure) if opened.identity.size < VHD_FOOTER => {
+                if let FailureCause::VhdInvalid { file } = failure.cause {
+                    failure.cause = FailureCause::VhdTooSmall { file };
+                }
+                EngineError::Failed(failure)
+            }
+            other => other,
+        })
     }
 
     /// The images that a qcow2 image is based on, each under a storage root.
@@ -211,10 +275,10 @@ pub fn failed(context: &StepContext, names: &Names, reason: ErrorDetail) -> Step
     reason.into()
 }
 
-/// What the engine says about the progress of a command on `total` bytes; 0 for commands that say nothing.
+/// What part of the job's work a command does.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// Bytes in all.
+    /// The bytes it works on; 0 for a command whose progress is not that of the job.
     pub total: u64,
 }
 
@@ -235,7 +299,7 @@ pub async fn attend<T: Send>(
     }
     let mut running = started.map_err(|e| failed(context, names, errors::not_started(&e, names)))?;
     let mut progress = running.process().progress();
-    let mut progress_open = true;
+    let mut progress_open = share.total > 0;
     loop {
         match context.wish() {
             Wish::Run => {}
@@ -271,6 +335,11 @@ pub async fn attend<T: Send>(
         };
         match seen {
             Seen::Ended(result) => {
+                if result.is_ok() && share.total > 0 {
+                    // Its last word may not have been read before its end was seen.
+                    let Share { total } = share;
+                    context.set_progress(Progress { done: total, total, share: 10_000 });
+                }
                 return result.map_err(|f| failed(context, names, errors::engine_failed(&f, names)));
             }
             Seen::Wish => {}

@@ -25,6 +25,11 @@ impl Order for ValidateOrder {
     }
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::new(Verify { tools: Arc::clone(toolbox), path: self.path, format: self.format.into() })]
+        vec![Arc::new(Verify {
+            tools: Arc::clone(toolbox),
+            path: self.path,
+            format: self.format.into(),
+            only: true,
+        })]
     }
 }

@@ -112,6 +112,14 @@ pub enum FileError {
         /// What was being done.
         operation: FileOperation,
     },
+    /// An attribute of the file or its directory forbids it, whoever asks: immutable or append-only.
+    #[error("an attribute of the file system forbids to {operation} `{path}`")]
+    NotPermitted {
+        /// The client's text.
+        path: String,
+        /// What was being done.
+        operation: FileOperation,
+    },
     /// The file system is full or the owner's quota is used up.
     #[error("no space is left to {operation} `{path}`")]
     NoSpace {
@@ -257,8 +265,11 @@ impl ResolvedPath {
         {
             // An empty file nobody asked for would be a leftover; the first error is the one that matters.
             let _ = self.remove_temp(temp);
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            return Err(self.failed(FileOperation::Create, errno));
+            return Err(match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
+                // Giving files away is a privilege; no attribute of the file is in the way.
+                Errno::PERM => self.failed(FileOperation::Create, Errno::ACCESS),
+                errno => self.failed(FileOperation::Create, errno),
+            });
         }
         Ok(file)
     }
@@ -268,11 +279,7 @@ impl ResolvedPath {
     /// # Errors
     /// [`FileError`] when it is there and stays.
     pub fn remove_temp(&self, temp: &TempName) -> Result<bool, FileError> {
-        match rustix::fs::unlinkat(&self.place.parent, temp.name.as_str(), AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(self.failed(FileOperation::Remove, errno)),
-        }
+        self.unlink(&temp.name)
     }
 
     /// Removes the file itself. Returns false when there was none.
@@ -280,11 +287,7 @@ impl ResolvedPath {
     /// # Errors
     /// [`FileError`] when it is there and stays.
     pub fn remove(&self) -> Result<bool, FileError> {
-        match rustix::fs::unlinkat(&self.place.parent, self.place.file_name.as_str(), AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(self.failed(FileOperation::Remove, errno)),
-        }
+        self.unlink(&self.place.file_name)
     }
 
     /// Makes the unfinished file the file: its content is on the disk first, then it gets its final name in one step,
@@ -366,6 +369,21 @@ impl ResolvedPath {
             .expect("an open descriptor")
     }
 
+    fn unlink(&self, name: &str) -> Result<bool, FileError> {
+        match rustix::fs::unlinkat(&self.place.parent, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            // A read-only file system refuses before it looks whether there is anything to remove.
+            Err(Errno::ROFS) if self.is_absent(name) => Ok(false),
+            Err(errno) => Err(self.failed(FileOperation::Remove, errno)),
+        }
+    }
+
+    fn is_absent(&self, name: &str) -> bool {
+        let seen = rustix::fs::statat(&self.place.parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        matches!(seen, Err(Errno::NOENT))
+    }
+
     fn open_file(&self, name: &str, flags: OFlags) -> Result<File, FileError> {
         let failed = |errno| self.failed(FileOperation::Open, errno);
         // Looking first keeps us from opening a device, which may act on it; looking again afterwards makes it certain.
@@ -392,7 +410,8 @@ impl ResolvedPath {
             Errno::EXIST | Errno::NOTEMPTY => FileError::AlreadyExists { path },
             Errno::LOOP => FileError::NotARegularFile { path, kind: FileKind::SymbolicLink },
             Errno::ISDIR => FileError::NotARegularFile { path, kind: FileKind::Directory },
-            Errno::ACCESS | Errno::PERM => FileError::PermissionDenied { path, operation },
+            Errno::ACCESS => FileError::PermissionDenied { path, operation },
+            Errno::PERM => FileError::NotPermitted { path, operation },
             Errno::NOSPC | Errno::DQUOT => FileError::NoSpace { path, operation },
             Errno::OPNOTSUPP if operation == FileOperation::Allocate => {
                 FileError::AllocationUnsupported { path }

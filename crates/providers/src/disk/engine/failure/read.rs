@@ -204,6 +204,11 @@ fn transfer(message: &Message<'_>) -> Option<FailureCause> {
 
 /// Lack of space outside the transfer of content.
 fn space(message: &Message<'_>) -> Option<FailureCause> {
+    if message.ends("Unable to create or write VHD header") {
+        // The reason that the system gave is lost here.
+        let reason = "its header was not taken".to_owned();
+        return Some(FailureCause::WriteError { at_byte: None, reason });
+    }
     if message.ends(NO_SPACE) {
         let reserving = message.line.to_ascii_lowercase().contains("preallocat");
         return Some(if reserving {
@@ -235,6 +240,11 @@ fn request(message: &Message<'_>) -> Option<FailureCause> {
     }
     if let Some(limit) = message.after("Image size too large; max of ") {
         return Some(FailureCause::ImageTooLarge { format: None, limit: Some(limit.to_owned()) });
+    }
+    // In these words only the VHD format speaks of its limit.
+    if let Some(limit) = message.after("Disk size is too large, max size is ") {
+        let format = Some(ImageFormat::Vhd.engine_name().to_owned());
+        return Some(FailureCause::ImageTooLarge { format, limit: Some(limit.to_owned()) });
     }
     if let Some(format) = quoted("The image size is too large for file format ") {
         return Some(FailureCause::ImageTooLarge { format: Some(format), limit: None });

@@ -50,6 +50,11 @@ fn lack_of_space_in_all_its_forms() {
             FailureCause::DiskFull { at_byte: None },
         ),
         (
+            // The system's reason is lost; whether space is the matter has to be found out otherwise.
+            "qemu-img: DST: error while converting vpc: Unable to create or write VHD header",
+            FailureCause::WriteError { at_byte: None, reason: "its header was not taken".into() },
+        ),
+        (
             "qemu-img: DST: Could not write zeros for preallocation: No space left on device",
             FailureCause::PreallocationDiskFull { file: target() },
         ),
@@ -299,6 +304,10 @@ fn requests_the_engine_refuses() {
         (
             "qemu-img: DST: The image size is too large for file format 'vpc'",
             FailureCause::ImageTooLarge { format: Some("vpc".into()), limit: None },
+        ),
+        (
+            "qemu-img: DST: error while converting vpc: Disk size is too large, max size is 2040 GiB",
+            FailureCause::ImageTooLarge { format: Some("vpc".into()), limit: Some("2040 GiB".into()) },
         ),
         (
             "qemu-img: Invalid image size specified: '10Q'.",

@@ -528,7 +528,7 @@ async fn limits_and_ends_are_told_apart() {
         }
     }
 
-    let small = EnginePolicy { memory_limit_bytes: 40 * MIB, ..bench.engine.policy().clone() };
+    let small = EnginePolicy { memory_limit_bytes: 18 * MIB, ..bench.engine.policy().clone() };
     let mut running = QemuImg::new(small).start_convert(&request).await.expect("starts");
     assert_eq!(running.finish().await.expect_err("too little").cause, FailureCause::OutOfMemory);
 }
