@@ -64,7 +64,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) => write!(f, "{text}; see: cargo xtask help"),
-            Self::Missing { what, run } => write!(f, "{what} is missing. Install it with:\n\n    {run}\n"),
+            Self::Missing { what, run } => {
+                write!(f, "not installed: {what}. To install, run:\n\n    {run}\n")
+            }
             Self::Program { line, how, said } => {
                 write!(f, "`{line}` {how}")?;
                 let said = said.trim();

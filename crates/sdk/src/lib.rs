@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod outcome;
 pub mod plugin;
 pub mod principal;
+pub mod remote;
 
 pub use call::MethodCall;
 pub use cimwright_cim as cim;
@@ -18,3 +19,4 @@ pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
 pub use outcome::{MethodOutcome, NewJob};
 pub use plugin::{Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
 pub use principal::{Principal, Role};
+pub use remote::{Computers, RemoteAnswer, RemoteError};

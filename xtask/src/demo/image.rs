@@ -66,6 +66,16 @@ pub(crate) fn build(path: &Path, work: &Path, copies: u32) -> Result<Disk> {
     })
 }
 
+/// Writes several copies of a file one after another into a new one.
+pub(crate) fn repeat(source: &Path, target: &Path, copies: u64) -> Result<()> {
+    let mut output = File::create_new(target).map_err(Failure::io("create", target))?;
+    for _ in 0..copies {
+        let mut input = File::open(source).map_err(Failure::io("open", source))?;
+        std::io::copy(&mut input, &mut output).map_err(Failure::io("write", target))?;
+    }
+    Ok(())
+}
+
 fn make_file_system(disk: &Path, tree: &Path, bytes: u64) -> Result<()> {
     let program = process::find("mke2fs").unwrap_or_else(|| "mke2fs".into());
     let mut command = Command::new(program);

@@ -13,6 +13,10 @@ use std::time::Instant;
 const COPIES: u32 = 12;
 const FEW_COPIES: u32 = 3;
 
+/// How much room the story takes, in bytes, with the large and with the small image.
+const ROOM: u64 = 16 << 30;
+const ROOM_WHEN_FAST: u64 = 9 << 30;
+
 /// What the command line asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -73,10 +77,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) -> Result<()> {
+    let room = free_space(scratch.path())?;
+    let fast = options.fast || room < ROOM;
+    if room < ROOM_WHEN_FAST {
+        return Err(Failure::Server(format!(
+            "there are only {} free in {}; the demonstration needs {}. Set TMPDIR to a directory with more room",
+            term::size(room),
+            scratch.path().display(),
+            term::size(ROOM_WHEN_FAST)
+        )));
+    }
+    if fast != options.fast {
+        term::note(format_args!("only {} are free here: a smaller image, as with --fast", term::size(room)));
+    }
     let images = scratch.directory("images")?;
     let work = scratch.directory("work")?;
     let start = Instant::now();
-    let copies = if options.fast { FEW_COPIES } else { COPIES };
+    let copies = if fast { FEW_COPIES } else { COPIES };
     let disk = image::build(&images.join("boot.raw"), &work, copies)?;
     term::done(
         format_args!("made boot.raw, {}: {}", term::size(disk.bytes), disk.made_of),
@@ -120,6 +137,15 @@ fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) ->
     }
     term::done("the server has stopped", Some(start.elapsed()));
     Ok(())
+}
+
+/// How much may still be written to the file system of a directory, in bytes.
+fn free_space(directory: &std::path::Path) -> Result<u64> {
+    let mut df = std::process::Command::new("df");
+    let table = process::read(df.args(["--output=avail", "--block-size=1"]).arg(directory))?;
+    table.split_whitespace().last().and_then(|n| n.parse().ok()).ok_or_else(|| {
+        Failure::Server(format!("df does not tell how much room there is in {}", directory.display()))
+    })
 }
 
 fn try_next() {

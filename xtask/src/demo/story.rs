@@ -1,6 +1,6 @@
 //! The chapters of the demonstration.
 
-use super::image::Disk;
+use super::image::{self, Disk};
 use crate::failure::{Failure, Result};
 use crate::server::{Server, Setup};
 use crate::wire::{self, Client, Path};
@@ -25,6 +25,9 @@ const ENDED: [&str; 4] = [COMPLETED, TERMINATED, "9", "10"];
 /// How long the story waits for a job.
 const PATIENCE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// The size of an image whose conversion takes longer than a person needs to cancel it.
+const LONG: u64 = 3 << 30;
 
 /// How far the job is that will be cancelled.
 const FAR_ENOUGH: u32 = 5;
@@ -122,8 +125,12 @@ impl<'a> Story<'a> {
     fn cancel(&self) -> Result<()> {
         term::heading("Cancelling a conversion");
         let target = self.images.join("cancelled.vhdx");
+        let long = self.images.join("long.raw");
+        let copies = LONG.div_ceil(self.disk.bytes);
+        term::note(format_args!("long.raw is {copies} × boot.raw, so that there is time to cancel"));
+        image::repeat(&self.disk.path, &long, copies)?;
         let before = self.files()?;
-        let job = self.convert_v2(&self.disk.path, &target, DYNAMIC)?;
+        let job = self.convert_v2(&long, &target, DYNAMIC)?;
         let percent = self.wait_for(&job, "PercentComplete", |value| {
             value.parse().is_ok_and(|percent: u32| percent >= FAR_ENOUGH)
         })?;
@@ -137,6 +144,7 @@ impl<'a> Story<'a> {
             return Err(Failure::Server(text));
         }
         term::done(format_args!("no file of it is left; there are: {}", after.join(", ")), None);
+        std::fs::remove_file(&long).map_err(Failure::io("remove", &long))?;
         Ok(())
     }
 
