@@ -169,7 +169,7 @@ fn to_jobs(
             .iter()
             .filter(|l| {
                 is_wanted(namespace, l, filter)
-                    && schema.is_a(source.class.as_str(), l.element_class.as_str())
+                    && l.takes(schema, &source.class)
                     && filter.role.as_ref().is_none_or(|r| *r == l.element_role)
                     && filter.result_role.as_ref().is_none_or(|r| *r == l.job_role)
             })

@@ -49,6 +49,16 @@ impl Link {
         })
     }
 
+    /// Whether instances of a class may be at the far end. Storage Replica's classes are documented without any superclass and
+    /// are still what its jobs work on, so such a class passes for a CIM_ManagedElement.
+    pub(crate) fn takes(&self, schema: &Schema, class: &ClassName) -> bool {
+        schema.is_a(class.as_str(), self.element_class.as_str())
+            || (self.element_class.is("CIM_ManagedElement")
+                && schema
+                    .class(class.as_str())
+                    .is_some_and(|c| c.superclass.is_none() && !c.is_association() && !c.is_indication()))
+    }
+
     /// The elements that a job has at the far end, as far as the namespace knows their classes.
     pub(crate) fn elements<'a>(
         &self,
@@ -123,5 +133,43 @@ impl Element<'_> {
     /// Its path in a namespace.
     pub(crate) fn located(&self, namespace: &NamespaceName) -> InstancePath {
         InstancePath { namespace: Some(namespace.clone()), ..self.path.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cimwright_cim::class::Qualifier;
+    use cimwright_cim::{CimType, Property};
+
+    #[test]
+    fn a_class_without_superclass_passes_for_a_managed_element() {
+        let mut schema = Schema::new();
+        let reference = |name: &str, class: &str| {
+            let mut end = Property::new(name, CimType::Reference, None);
+            end.reference_class = Some(class.into());
+            end
+        };
+        let mut association = Class::new("CIM_AffectedJobElement");
+        association.qualifiers.push(Qualifier::flag("Association"));
+        association.properties =
+            vec![reference("AffectedElement", "CIM_ManagedElement"), reference("AffectingElement", JOB_ROOT)];
+        let job = Class { superclass: Some("CIM_ManagedElement".into()), ..Class::new(JOB_ROOT) };
+        let derived = Class { superclass: Some("Loner".into()), ..Class::new("Derived") };
+        for class in [Class::new("CIM_ManagedElement"), job, association, Class::new("Loner"), derived] {
+            schema.add_class(class).unwrap();
+        }
+        let class = Arc::clone(schema.class("CIM_AffectedJobElement").unwrap());
+        let link = Link::new(&schema, class, false).unwrap();
+        for (name, takes) in [
+            ("CIM_ManagedElement", true),
+            (JOB_ROOT, true),
+            ("Loner", true),
+            ("Derived", false),
+            ("CIM_AffectedJobElement", false),
+            ("Unknown", false),
+        ] {
+            assert_eq!(link.takes(&schema, &name.into()), takes, "{name}");
+        }
     }
 }

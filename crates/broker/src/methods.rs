@@ -36,18 +36,20 @@ pub(crate) async fn invoke(
     params: Vec<Param>,
 ) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(target.class())?);
-    let Some(method) = class.method(method.as_str()).cloned() else {
+    let Some(method) = class.method(method.as_str()) else {
         let text = format!("{} has no method {method}", class.name);
         return Err(CimError::new(CimStatus::MethodNotFound, text));
     };
     if let Some(dialect) = scope.namespace.dialect(&class.name).cloned()
         && let Some(control) = Control::of(&method.name)
     {
-        let params = fit_in(&scope, &method, params)?;
-        let path = instance_path(&scope, &class, &method, target)?;
+        let params = fit_in(&scope, method, params)?;
+        let path = instance_path(&scope, &class, method, target)?;
         if control.only_looks() {
-            return job_control::look(&scope, &dialect, &method, &path).await;
+            return job_control::look(&scope, &dialect, method, &path).await;
         }
+        // Not before: a declaration brings all its qualifiers, and to copy them for every GetError shows in a profile.
+        let method = method.clone();
         return detached(async move {
             job_control::control(&scope, &dialect, control, &method, &path, &params).await
         })
@@ -60,16 +62,17 @@ pub(crate) async fn invoke(
         let text = format!("{}.{} is declared, but nobody implements it here", class.name, method.name);
         return Err(CimError::new(CimStatus::MethodNotAvailable, text));
     };
-    let params = fit_in(&scope, &method, params)?;
+    let params = fit_in(&scope, method, params)?;
     let target = if method.is_static() || class.keys().next().is_none() {
         ObjectPath::Class(ClassPath::new(scope.namespace.name.clone(), class.name.clone()))
     } else {
-        let path = instance_path(&scope, &class, &method, target)?;
+        let path = instance_path(&scope, &class, method, target)?;
         if instances::find(&scope, &path).await?.is_none() {
             return Err(instances::absent(&path));
         }
         ObjectPath::Instance(path)
     };
+    let method = method.clone();
     detached(async move {
         let call = MethodCall { target, method: method.name.clone(), params };
         let outcome = provider.invoke(scope.context(), call).await?;
