@@ -67,8 +67,16 @@ pub struct DemoKind {
 #[derive(Debug, Default)]
 struct Told(Mutex<HashMap<JobId, watch::Sender<Option<Ending>>>>);
 
+impl Told {
+    /// The line to a job; made if it is not there.
+    fn line(&self, job: JobId) -> watch::Receiver<Option<Ending>> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.entry(job).or_insert_with(|| watch::Sender::new(None)).subscribe()
+    }
+}
+
 impl DemoKind {
-    /// Tells a waiting job how to end. `false` if no such job is waiting.
+    /// Tells a job that waits, or will, how to end. `false` if no such job runs.
     pub fn finish(&self, job: JobId, ending: Ending) -> bool {
         let told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
         match told.get(&job) {
@@ -89,6 +97,10 @@ impl JobKind for DemoKind {
     fn steps(&self, spec: &JobSpec) -> Result<Vec<Arc<dyn Step>>, ErrorDetail> {
         let order: Order =
             serde_json::from_str(&spec.payload).map_err(|e| errors::payload(&spec.name, &e.to_string()))?;
+        if order.ending == Ending::Wait {
+            // From the start, so that it can be told before it has come to its wait.
+            self.told.line(spec.id);
+        }
         Ok((0..order.steps)
             .map(|index| {
                 let last = index + 1 == order.steps;
@@ -145,10 +157,7 @@ impl Wait {
     /// Waits until somebody says how to end.
     async fn be_told(&self, context: &StepContext) -> Result<Ending, StepError> {
         let id = context.spec().id;
-        let mut receiver = {
-            let mut told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
-            told.entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe()
-        };
+        let mut receiver = self.told.line(id);
         let ending = loop {
             match context.wish() {
                 Wish::Run => {}

@@ -61,7 +61,9 @@ pub fn engine_failed(failure: &EngineFailure, names: &Names) -> ErrorDetail {
 fn explain(failure: &EngineFailure, names: &Names) -> ErrorDetail {
     use FailureCause as F;
     let (source, target) = (names.source().to_owned(), names.target().to_owned());
-    let at = |byte: &Option<u64>| byte.map_or_else(|| "an unknown place".to_owned(), |b| format!("byte {b}"));
+    let at = |byte: &Option<u64>| {
+        byte.map_or_else(|| "a place it did not tell".to_owned(), |b| format!("byte {b}"))
+    };
     match &failure.cause {
         F::DiskFull { at_byte } | F::QuotaExceeded { at_byte } => {
             c::NO_SPACE_WRITING.detail([target, at(at_byte)])
@@ -114,10 +116,8 @@ fn explain(failure: &EngineFailure, names: &Names) -> ErrorDetail {
         }
         F::UnknownFormat { name } => c::ENGINE_FORMAT.detail([target, name.clone()]),
         F::BadBlockSize { rule } => c::BAD_BLOCK_SIZE.detail([target, rule.clone()]),
-        F::ImageTooLarge { format, .. } if format.as_deref() == Some("vpc") => {
-            c::VHD_TOO_LARGE.detail([target])
-        }
-        F::ImageTooLarge { .. } => c::VHDX_TOO_LARGE.detail([target]),
+        // What the formats themselves allow was checked before; what is left is a limit of the file system or of the process.
+        F::ImageTooLarge { .. } => c::FILE_TOO_LARGE.detail([target, "its full size".to_owned()]),
         F::BadSize { .. } => c::BAD_SIZE.detail([target, "the engine does not accept it".into()]),
         F::SizeNotPositive => c::BAD_SIZE.detail([target, "it must be greater than zero".into()]),
         F::BackingFileMissing { backing } => {
@@ -144,9 +144,28 @@ fn engine_said(failure: &EngineFailure) -> ErrorDetail {
     c::ENGINE_SAID.detail(["qemu-img".to_owned(), status, quote(failure)])
 }
 
+/// How many lines of the engine's words are quoted, and how many characters in all: a damaged image can make it say the same
+/// thing thousands of times.
+const QUOTED_LINES: usize = 4;
+const QUOTED_CHARS: usize = 600;
+
 fn quote(failure: &EngineFailure) -> String {
-    let text = failure.stderr.trim();
-    if text.is_empty() { "it said nothing".to_owned() } else { text.replace('\n', " / ") }
+    let mut lines: Vec<&str> = failure.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    // The last line is the one that says how it ended.
+    let rest = lines.len().saturating_sub(QUOTED_LINES);
+    if rest > 0 {
+        lines.drain(QUOTED_LINES - 1..lines.len() - 1);
+    }
+    let mut text = lines.join(" / ");
+    if let Some((cut, _)) = text.char_indices().nth(QUOTED_CHARS) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    match (text.is_empty(), rest) {
+        (true, _) => "it said nothing".to_owned(),
+        (false, 0) => text,
+        (false, more) => format!("{text} (and {more} more lines)"),
+    }
 }
 
 /// Only the name: the server's own paths are nobody's business.

@@ -75,7 +75,7 @@ async fn a_source_too_large_for_the_target() {
     cut(&source, 3 << 40);
     for kind in [DYNAMIC, FIXED] {
         let answer = house.call("ConvertVirtualHardDisk", conversion(&source, &target, kind)).await;
-        house.provoked("CWDISK1032", &answer, &target, By::Engine);
+        house.provoked("CWDISK1032", &answer, &target, By::Server);
     }
 }
 

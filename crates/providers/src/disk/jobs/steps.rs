@@ -5,6 +5,7 @@ use super::toolbox::{Identity, Share, Tools, attend, blocking, failed};
 use crate::disk::engine::{ConvertRequest, CreateRequest, EngineFile, ImageLayout, Repair};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
+use crate::disk::request;
 use crate::disk::roots::{FileError, Publish as Mode};
 use async_trait::async_trait;
 use cimwright_sdk::cim::{ErrorDetail, Value};
@@ -127,6 +128,9 @@ impl Step for Copy {
         let source = self.tools.look_at(&self.source, self.source_format).await.map_err(fail)?;
         let old_size = source.info.virtual_size_bytes;
         let new_size = self.size.unwrap_or(old_size);
+        if new_size > 0 {
+            request::size(&self.target, self.layout.format, new_size).map_err(fail)?;
+        }
         let (place, temp) = self.tools.resolve_with_temp(&self.target, context.spec().id).map_err(fail)?;
         let target = self.tools.new_temp(&place, &temp, &names).map_err(fail)?;
         let grows = new_size > old_size;
