@@ -1,9 +1,16 @@
-//! The load generator: keep-alive connections that send prepared bytes, as lean as they can be, so that the server is what is
-//! measured. It runs on one thread of its own.
+//! The load generator: keep-alive connections on one thread of their own.
+//!
+//! It comes in two kinds. A hyper client is what a program would use. The lean one writes prepared bytes and looks only for the
+//! length of the answer, so that as much as possible of the processor is left to the server.
 
 use crate::failure::{Failure, Result};
 use crate::proc;
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -31,6 +38,17 @@ pub(crate) struct Load {
     pub(crate) span: Duration,
     /// What every answer must hold.
     pub(crate) expect: &'static str,
+    /// Which kind of client asks.
+    pub(crate) client: ClientKind,
+}
+
+/// A kind of client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientKind {
+    /// hyper.
+    Hyper,
+    /// Prepared bytes.
+    Lean,
 }
 
 /// How fast a server answered.
@@ -106,50 +124,134 @@ impl Load {
     }
 
     async fn generate(self) -> Result<Rate> {
-        let counting = Rc::new(Cell::new(false));
-        let over = Rc::new(Cell::new(false));
+        let pace = Rc::new(Pace::default());
         let mut workers = Vec::with_capacity(self.connections);
-        let next = Rc::new(Cell::new(0usize));
         for _ in 0..self.connections {
-            let mut connection = Connection::open(self.address).await?;
-            let (counting, over, next) = (Rc::clone(&counting), Rc::clone(&over), Rc::clone(&next));
-            let (requests, expect) = (Arc::clone(&self.requests), self.expect);
-            workers.push(tokio::task::spawn_local(async move {
-                let mut count = 0u64;
-                while !over.get() {
-                    let at = next.get();
-                    next.set(at + 1);
-                    connection.ask(&requests[at % requests.len()]).await?;
-                    // Looking into every answer would measure the looking.
-                    if count.is_multiple_of(64) {
-                        check(connection.body(), expect)?;
-                    }
-                    if counting.get() {
-                        count += 1;
-                    }
+            let (pace, requests, expect) = (Rc::clone(&pace), Arc::clone(&self.requests), self.expect);
+            workers.push(match self.client {
+                ClientKind::Lean => {
+                    let connection = Connection::open(self.address).await?;
+                    tokio::task::spawn_local(ask_leanly(connection, pace, requests, expect))
                 }
-                Ok::<u64, Failure>(count)
-            }));
+                ClientKind::Hyper => {
+                    let sender = connect(self.address).await?;
+                    tokio::task::spawn_local(ask_properly(sender, pace, requests, expect))
+                }
+            });
         }
         tokio::time::sleep(WARM_UP).await;
         let cpu_before = proc::cpu_time(self.pid).unwrap_or_default();
         let began = Instant::now();
-        counting.set(true);
+        pace.counting.set(true);
         tokio::time::sleep(self.span).await;
-        counting.set(false);
+        pace.counting.set(false);
         let passed = began.elapsed();
         let cpu = proc::cpu_time(self.pid).unwrap_or_default().saturating_sub(cpu_before);
-        over.set(true);
-        let mut count = 0;
+        pace.over.set(true);
         for worker in workers {
-            count += worker
-                .await
-                .map_err(|e| Failure::connection("generating load")(std::io::Error::other(e)))??;
+            worker.await.map_err(|e| Failure::connection("generating load")(std::io::Error::other(e)))??;
         }
+        let count = pace.count.get();
         let per_second = count as f64 / passed.as_secs_f64();
         let cpu = cpu.checked_div(u32::try_from(count).unwrap_or(u32::MAX).max(1)).unwrap_or_default();
         Ok(Rate { per_second, cpu })
     }
+}
+
+/// What all connections of a load share.
+#[derive(Default)]
+struct Pace {
+    next: Cell<usize>,
+    counting: Cell<bool>,
+    over: Cell<bool>,
+    count: Cell<u64>,
+}
+
+impl Pace {
+    /// The place of the next request.
+    fn next(&self, requests: usize) -> usize {
+        let at = self.next.get();
+        self.next.set(at + 1);
+        at % requests.max(1)
+    }
+
+    /// An answer came. TRUE if it is one to look into: to look into all of them would measure the looking.
+    fn answered(&self) -> bool {
+        if self.counting.get() {
+            self.count.set(self.count.get() + 1);
+        }
+        self.count.get().is_multiple_of(64)
+    }
+}
+
+async fn ask_leanly(
+    mut connection: Connection,
+    pace: Rc<Pace>,
+    requests: Arc<[Bytes]>,
+    expect: &'static str,
+) -> Result<()> {
+    while !pace.over.get() {
+        connection.ask(&requests[pace.next(requests.len())]).await?;
+        if pace.answered() {
+            check(connection.body(), expect)?;
+        }
+    }
+    Ok(())
+}
+
+async fn ask_properly(
+    mut sender: SendRequest<Full<Bytes>>,
+    pace: Rc<Pace>,
+    requests: Arc<[Bytes]>,
+    expect: &'static str,
+) -> Result<()> {
+    let broken = |e: hyper::Error| Failure::connection("asking")(std::io::Error::other(e));
+    let prepared: Vec<(HeaderMap, Bytes)> = requests.iter().filter_map(split).collect();
+    if prepared.is_empty() {
+        return Err(Failure::Answer { asked: "the load generator", answered: "nothing to send".to_owned() });
+    }
+    while !pace.over.get() {
+        let (headers, body) = &prepared[pace.next(prepared.len())];
+        let mut request = Request::new(Full::new(body.clone()));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = hyper::Uri::from_static("/cimom");
+        *request.headers_mut() = headers.clone();
+        sender.ready().await.map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        if status != 200 {
+            return Err(Failure::Answer { asked: "a request", answered: status.to_string() });
+        }
+        if pace.answered() {
+            check(&body, expect)?;
+        }
+    }
+    Ok(())
+}
+
+/// A connection of hyper, driven by a task of its own.
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await.map_err(Failure::connection("connecting"))?;
+    stream.set_nodelay(true).map_err(Failure::connection("connecting"))?;
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) =
+        handshake.map_err(|e| Failure::connection("connecting")(std::io::Error::other(e)))?;
+    // Ends when the sender is dropped; its error also reaches the request.
+    tokio::task::spawn_local(connection);
+    Ok(sender)
+}
+
+/// The headers and the body of prepared bytes.
+fn split(request: &Bytes) -> Option<(HeaderMap, Bytes)> {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&request[..end]).ok()?;
+    let mut headers = HeaderMap::new();
+    for line in head.split("\r\n").skip(1) {
+        let (name, value) = line.split_once(':')?;
+        headers.append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.trim()).ok()?);
+    }
+    Some((headers, request.slice(end + 4..)))
 }
 
 /// Whether a body is what it should be.
@@ -193,6 +295,14 @@ mod tests {
         assert_eq!(measure(whole), Ok(Some((whole.len() - 5, 5))));
         assert!(measure(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n").is_err());
         assert!(measure(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn prepared_bytes_are_taken_apart() {
+        let (headers, body) =
+            split(&Bytes::from_static(b"POST / HTTP/1.1\r\nA: b\r\n\r\nhi")).expect("whole");
+        assert_eq!((headers["a"].as_bytes(), &body[..]), (&b"b"[..], &b"hi"[..]));
+        assert!(split(&Bytes::from_static(b"POST / HTTP/1.1\r\nA: b\r\n")).is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! GetError and GetInstance of a failed job, against a bare hyper server that answers the same bytes.
 
 use super::bare::Bare;
-use super::load::{Connection, Load, check};
+use super::load::{ClientKind, Connection, Load, check};
 use super::message;
 use super::report::{Goal, Report, Row, median, micros, rate};
 use super::{Bench, load};
@@ -32,7 +32,9 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let bytes = connection.whole().len();
         let bare = Bare::start(&answer).await?;
         let requests: Arc<[Bytes]> = Arc::from([request]);
-        for connections in [1, 32] {
+        for (client, connections) in
+            [(ClientKind::Hyper, 1), (ClientKind::Hyper, 32), (ClientKind::Lean, 1), (ClientKind::Lean, 32)]
+        {
             let ours = Load {
                 address: server.addresses().http,
                 pid: server.pid(),
@@ -40,6 +42,7 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
                 connections,
                 span: bench.extent.span,
                 expect,
+                client,
             };
             let floor = Load { address: bare.address, pid: bare.pid(), ..ours.clone() };
             let (mut ours_rates, mut floor_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -52,9 +55,14 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
                 ours_cpu.push(a.cpu.as_secs_f64());
                 floor_cpu.push(b.cpu.as_secs_f64());
             }
-            let goal = if name == "GetError" { Goal::AtLeast(0.5) } else { Goal::None };
+            let (kind, goal) = match client {
+                ClientKind::Hyper if name == "GetError" => ("", Goal::AtLeast(0.5)),
+                ClientKind::Hyper => ("", Goal::None),
+                ClientKind::Lean => (" of the lean client", Goal::None),
+            };
+            let plural = if connections == 1 { "" } else { "s" };
             report.add(Row {
-                what: format!("{name}, {connections} connections, answer of {bytes} bytes"),
+                what: format!("{name}, {connections} connection{plural}{kind}, answer of {bytes} bytes"),
                 ours: format!("{}, {} CPU each", rate(median(&ours_rates)), micros(median(&ours_cpu))),
                 floor: format!("{}, {} CPU each", rate(median(&floor_rates)), micros(median(&floor_cpu))),
                 ratio: Some(median(&ratios)),
@@ -103,5 +111,6 @@ pub(crate) fn get_instances(bench: &Bench, server: &server::Server, paths: &[Ins
         connections: 1,
         span: bench.extent.span,
         expect: "<IRETURNVALUE>",
+        client: ClientKind::Lean,
     }
 }

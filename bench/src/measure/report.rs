@@ -141,7 +141,7 @@ pub(crate) fn rate(per_second: f64) -> String {
 
 /// Seconds for the table.
 pub(crate) fn seconds(seconds: f64) -> String {
-    format!("{seconds:.2} s")
+    format!("{seconds:.3} s")
 }
 
 /// Seconds for the table, in thousandths.

@@ -1,10 +1,10 @@
 //! Durable job starts, against bare SQLite commits of the same size on the same disk.
 
 use super::Bench;
-use super::load::Load;
+use super::load::{ClientKind, Connection, Load};
 use super::message;
 use super::reads::demo_service;
-use super::report::{Goal, Report, Row, mebibytes, median, rate};
+use super::report::{Goal, Report, Row, mebibytes, median, micros, rate};
 use crate::failure::{Failure, Result};
 use crate::server::{self, Server};
 use bytes::Bytes;
@@ -25,13 +25,15 @@ const CONCURRENCY: usize = 4;
 struct Rates {
     one: Vec<f64>,
     many: Vec<f64>,
+    /// Processor time of the server for each start with many connections, in seconds.
+    cpu: Vec<f64>,
 }
 
 /// Measures and reports.
 pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let (mut queued, mut run, mut floor) = (Rates::default(), Rates::default(), Rates::default());
     let mut row_bytes = 0;
-    let mut held = Vec::new();
+    let (mut held, mut ended) = (Vec::new(), Vec::new());
     for round in 0..bench.extent.rounds {
         // A new database each time, so that every round meets the same.
         let setup = bench.setup(&format!("starts-{round}"), None).await?;
@@ -46,10 +48,13 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             connections,
             span: bench.extent.span,
             expect: ">4096<",
+            client: ClientKind::Lean,
         };
         run.one.push(load(1).run().await?.per_second);
-        run.many.push(load(32).run().await?.per_second);
-        drained(&client).await?;
+        let many = load(32).run().await?;
+        run.many.push(many.per_second);
+        run.cpu.push(many.cpu.as_secs_f64());
+        ended.extend(drained(&server).await?);
         for _ in 0..CONCURRENCY {
             client.invoke(&service.clone().into(), "StartJob", message::start_params("wait")).await?;
         }
@@ -59,19 +64,22 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         }
         let file = bench.scratch.path().join(format!("floor-{round}.sqlite"));
         floor.one.push(commits(&file, row_bytes, 1, bench.extent.span).await?);
-        queued.many.push(load(32).run().await?.per_second);
+        let many = load(32).run().await?;
+        queued.many.push(many.per_second);
+        queued.cpu.push(many.cpu.as_secs_f64());
         floor.many.push(commits(&file, row_bytes, 32, bench.extent.span).await?);
-        held.push(memory_of_queue(&server, &client).await?);
+        held.push((unfinished(&server).await?, server.memory().resident));
         drop(client);
         server.kill().await?;
     }
     let ratios = |left: &[f64], right: &[f64]| -> f64 {
         median(&left.iter().zip(right).map(|(a, b)| a / b).collect::<Vec<_>>())
     };
-    let mut row = |what: String, ours: &[f64], other: &[f64], goal| {
+    let mut row = |what: String, ours: &[f64], cpu: &[f64], other: &[f64], goal| {
+        let cpu = if cpu.is_empty() { String::new() } else { format!(", {} CPU each", micros(median(cpu))) };
         report.add(Row {
             what,
-            ours: rate(median(ours)),
+            ours: format!("{}{cpu}", rate(median(ours))),
             floor: rate(median(other)),
             ratio: Some(ratios(ours, other)),
             goal,
@@ -81,33 +89,47 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     row(
         format!("durable job starts (queued), 1 connection; SQLite: 1 caller, {of}"),
         &queued.one,
+        &[],
         &floor.one,
         Goal::AtLeast(0.5),
     );
     row(
         "durable job starts (queued), 32 connections; SQLite: 32 callers of one connection".into(),
         &queued.many,
+        &queued.cpu,
         &floor.many,
         Goal::AtLeast(0.5),
     );
     row(
         "durable job starts (queued), 32 connections against 1 connection".into(),
         &queued.many,
+        &[],
         &queued.one,
         Goal::AtLeast(5.0),
     );
     row(
         "jobs started and run to Completed meanwhile, 1 connection; SQLite: 1 caller".into(),
         &run.one,
+        &[],
         &floor.one,
         Goal::None,
     );
     row(
         "jobs started and run to Completed meanwhile, 32 connections; SQLite: 32 callers".into(),
         &run.many,
+        &run.cpu,
         &floor.many,
         Goal::None,
     );
+    if !ended.is_empty() {
+        report.add(Row {
+            what: "waiting jobs run to Completed, when nothing else is asked for".to_owned(),
+            ours: rate(median(&ended)),
+            floor: String::new(),
+            ratio: None,
+            goal: Goal::None,
+        });
+    }
     if let Some((jobs, bytes)) = held.into_iter().max() {
         report.add(Row {
             what: format!("resident memory with {jobs} jobs in the queue"),
@@ -120,37 +142,28 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Waits until nothing is left to run.
-async fn drained(client: &Client) -> Result<()> {
-    const LIMIT: u64 = 60;
+/// Waits until nothing is left to run; gives how many jobs a second ended meanwhile, if there were enough to tell.
+async fn drained(server: &Server) -> Result<Option<f64>> {
+    const LIMIT: u64 = 120;
+    let waiting = unfinished(server).await?;
     let began = Instant::now();
-    loop {
-        let mut jobs =
-            client.open_instances(&message::namespace(), "Msvm_ConcreteJob", Some(&["JobState"]), 1000);
-        let mut waiting = 0usize;
-        while let Some(portion) = jobs.next().await? {
-            waiting += portion.iter().filter(|i| i.get_u64("JobState").is_some_and(|s| s < 7)).count();
-        }
-        if waiting == 0 {
-            return Ok(());
-        }
+    while unfinished(server).await? > 0 {
         if began.elapsed() > Duration::from_secs(LIMIT) {
             return Err(Failure::Late { what: "running the jobs that were started", seconds: LIMIT });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok((waiting > 500).then(|| f64::from(waiting) / began.elapsed().as_secs_f64()))
 }
 
-/// How many jobs wait, and the memory of the server meanwhile.
-async fn memory_of_queue(server: &Server, client: &Client) -> Result<(usize, u64)> {
-    let memory = server.memory().resident;
-    let mut jobs =
-        client.open_instances(&message::namespace(), "Msvm_ConcreteJob", Some(&["JobState"]), 1000);
-    let mut waiting = 0;
-    while let Some(portion) = jobs.next().await? {
-        waiting += portion.iter().filter(|i| i.get_u64("JobState").is_some_and(|s| s < 7)).count();
-    }
-    Ok((waiting, memory))
+/// How many jobs have not ended.
+async fn unfinished(server: &Server) -> Result<u32> {
+    let mut connection = Connection::open(server.addresses().http).await?;
+    connection.ask(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+    let text = String::from_utf8_lossy(connection.body()).into_owned();
+    let number =
+        text.lines().find_map(|l| l.strip_prefix("cimwright_jobs{state=\"unfinished\"} ")?.parse().ok());
+    number.ok_or_else(|| Failure::Answer { asked: "GET /metrics", answered: "no number of jobs".to_owned() })
 }
 
 /// What the row of a job holds, in bytes.

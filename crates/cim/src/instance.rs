@@ -27,11 +27,7 @@ impl Instance {
         Self {
             class: class.name.clone(),
             path: None,
-            properties: class
-                .properties
-                .iter()
-                .map(|p| Property { qualifiers: Vec::new(), ..p.clone() })
-                .collect(),
+            properties: class.properties.iter().map(without_qualifiers).collect(),
         }
     }
 
@@ -90,5 +86,20 @@ impl Instance {
         if let Some(list) = list {
             self.properties.retain(|p| list.contains(&p.name));
         }
+    }
+}
+/// The property without its qualifiers, which would cost more to copy than all the rest.
+fn without_qualifiers(property: &Property) -> Property {
+    Property {
+        name: property.name.clone(),
+        cim_type: property.cim_type,
+        is_array: property.is_array,
+        array_size: property.array_size,
+        value: property.value.clone(),
+        embedded: property.embedded,
+        reference_class: property.reference_class.clone(),
+        class_origin: property.class_origin.clone(),
+        propagated: property.propagated,
+        qualifiers: Vec::new(),
     }
 }

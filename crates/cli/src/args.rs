@@ -102,7 +102,8 @@ fn read_password(file: &Path) -> Result<String, CliError> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine, as far as its name or number tells.
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -3,7 +3,9 @@
 
 mod args;
 mod commands;
+mod computer;
 mod exit;
+mod remote;
 mod render;
 mod schema;
 mod serve;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 /// Every message catalogue of the project, for `explain` and `why`.
 static CATALOGUES: &[&Catalogue] = &[
     &cimwright_providers::disk::errors::CATALOGUE,
+    &cimwright_providers::replication::errors::CATALOGUE,
     &cimwright_jobs::errors::CATALOGUE,
     &cimwright_broker::errors::CATALOGUE,
     &cimwright_providers::demo::CATALOGUE,
@@ -38,6 +41,7 @@ struct Cli {
 enum Command {
     Serve(serve::ServeArgs),
     User(user::UserArgs),
+    Computer(computer::ComputerArgs),
     Jobs(commands::jobs::Args),
     Watch(commands::watch::Args),
     Why(commands::why::Args),
@@ -65,6 +69,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Serve(args) => serve::run(args),
         Command::User(args) => user::run(args),
+        Command::Computer(args) => computer::run(args),
         Command::Jobs(args) => commands::block_on(commands::jobs::run(args)),
         Command::Watch(args) => commands::block_on(commands::watch::run(args)),
         Command::Why(args) => commands::block_on(commands::why::run(args, CATALOGUES)),

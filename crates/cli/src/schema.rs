@@ -2,7 +2,7 @@
 
 use cimwright_cim::{NamespaceName, Schema};
 use cimwright_codec::mof::{Diagnostic, Source, compile_schema};
-use cimwright_providers::hyper_v;
+use cimwright_providers::{hyper_v, replication};
 
 macro_rules! source {
     ($path:literal) => {
@@ -26,12 +26,19 @@ const V2: &[(&str, &str)] = &[
     source!("cimwright/demo.mof"),
 ];
 
+const STORAGE_REPLICA: &[(&str, &str)] = &[
+    source!("qualifiers.mof"),
+    source!("storage-replica/cim.mof"),
+    source!("storage-replica/wvr.mof"),
+    source!("cimwright/history.mof"),
+];
+
 /// The namespaces and their classes.
 ///
 /// # Errors
 /// With everything that is wrong in the MOF; the tests of this crate make sure that nothing is.
 pub(crate) fn namespaces() -> Result<Vec<(NamespaceName, Schema)>, Vec<Diagnostic>> {
-    [(hyper_v::v1(), V1), (hyper_v::v2(), V2)]
+    [(hyper_v::v1(), V1), (hyper_v::v2(), V2), (replication::namespace(), STORAGE_REPLICA)]
         .into_iter()
         .map(|(namespace, files)| {
             let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(*name, *text)).collect();
@@ -49,8 +56,12 @@ mod tests {
         let namespaces = namespaces()
             .unwrap_or_else(|errors| panic!("{}", errors.iter().map(Diagnostic::render).collect::<String>()));
         for (namespace, schema) in &namespaces {
-            for class in ["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
-            {
+            let classes: &[&str] = if *namespace == replication::namespace() {
+                &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]
+            } else {
+                &["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
+            };
+            for class in classes {
                 assert!(schema.contains(class), "{namespace} has no {class}");
             }
         }

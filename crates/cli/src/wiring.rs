@@ -1,5 +1,6 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
+use crate::remote::KnownComputers;
 use crate::schema;
 use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
@@ -9,7 +10,9 @@ use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_availabl
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
 use cimwright_providers::hyper_v;
+use cimwright_providers::replication::{self, AccountCheck, Replication, State};
 use cimwright_sdk::Plugin;
+use cimwright_server::auth::users::UsersFile;
 use cimwright_server::config::{Config, JobStoreKind};
 use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
 use std::error::Error;
@@ -28,12 +31,16 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     let computer = config.computer_name();
     let mut plugins: Vec<Plugin> =
         vec![hyper_v::job_classes(), hyper_v::management_service(&computer, Arc::new(parse_instance_text))];
+    plugins.push(replication::job_class());
     if config.storage.roots.is_empty() {
         tracing::warn!(
             "no storage root is configured: image management has no files to work on (--storage-root DIR)"
         );
     } else {
         plugins.push(ImageManagement::plugin(&computer, Arc::new(toolbox(config)?)));
+        if config.replication.enabled {
+            plugins.push(storage_replica(config, &computer)?);
+        }
     }
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
@@ -55,7 +62,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     for (namespace, schema) in namespaces {
         builder = builder.namespace(namespace, schema);
     }
-    plugins.push(history::history(&jobs, &[hyper_v::v1(), hyper_v::v2()]));
+    plugins.push(history::history(&jobs, &[hyper_v::v1(), hyper_v::v2(), replication::namespace()]));
     for plugin in plugins {
         builder = builder.plugin(plugin);
     }
@@ -66,13 +73,25 @@ async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {
     Ok(SqliteStore::open(&state.join(DATABASE), SqliteOptions::default()).await?)
 }
 
+fn storage_replica(config: &Config, computer: &str) -> Result<Plugin, Box<dyn Error>> {
+    let state = &config.server.state;
+    let computers = KnownComputers::new(computer, state);
+    let users = UsersFile::in_state(state);
+    let peers: Vec<String> = config.auth.unix_peers.iter().map(|p| p.name.clone()).collect();
+    let accounts: AccountCheck = Arc::new(move |name| {
+        // A users file that cannot be read knows nobody; whoever logs in next is told what is wrong with it.
+        users.list().unwrap_or_default().iter().any(|u| u.name == name) || peers.iter().any(|p| p == name)
+    });
+    let roots = Arc::new(StorageRoots::open(roots(config))?);
+    Ok(Replication::plugin(roots, Arc::new(State::open(state)?), Arc::new(computers), accounts))
+}
+
+fn roots(config: &Config) -> Vec<RootConfig> {
+    let roots = config.storage.roots.iter();
+    roots.map(|root| RootConfig { path: root.path.clone(), windows_prefixes: root.windows.clone() }).collect()
+}
+
 fn toolbox(config: &Config) -> Result<Toolbox, Box<dyn Error>> {
-    let roots = config
-        .storage
-        .roots
-        .iter()
-        .map(|root| RootConfig { path: root.path.clone(), windows_prefixes: root.windows.clone() })
-        .collect();
     let engine = &config.engine;
     let mut policy = EnginePolicy::new(&engine.program);
     policy.user = engine.user.map(|u| (u.uid, u.gid));
@@ -90,7 +109,7 @@ fn toolbox(config: &Config) -> Result<Toolbox, Box<dyn Error>> {
             tracing::warn!("this kernel has no Landlock: the disk engine can reach every file of its user");
         }
     }
-    Ok(Toolbox { roots: StorageRoots::open(roots)?, engine: QemuImg::new(policy) })
+    Ok(Toolbox { roots: StorageRoots::open(roots(config))?, engine: QemuImg::new(policy) })
 }
 
 fn jobs_config(config: &Config) -> JobsConfig {

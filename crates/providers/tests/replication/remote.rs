@@ -62,7 +62,7 @@ async fn whatever_goes_wrong_on_the_way_is_told_apart() {
     let ask = |computer: &str| vec![text("ComputerName", computer)];
     let reason = alpha.refused("CWREPL1301", "GetGroup", ask("gamma")).await;
     assert!(reason.recommended_actions[0].contains("cimwright computer add gamma"), "{reason:?}");
-    let (name, said) = || -> (String, String) { ("beta".to_owned(), "so it is".to_owned()) }();
+    let (name, said) = ("beta".to_owned(), "so it is".to_owned());
     let faults = [
         ("CWREPL1302", RemoteError::Unreachable { name: name.clone(), reason: said.clone() }),
         ("CWREPL1303", RemoteError::CertificateRefused { name: name.clone(), reason: said.clone() }),

@@ -6,7 +6,7 @@ mod sections;
 
 pub use sections::{
     AuthConfig, EngineConfig, EngineUser, JobStoreKind, JobsConfig, LimitsConfig, LogConfig, LogFormat,
-    ProvidersConfig, ServerConfig, StorageConfig, StorageRoot, TlsConfig, UnixPeer,
+    ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig, StorageRoot, TlsConfig, UnixPeer,
 };
 
 pub(crate) use sections::{role_from_name, role_name};
@@ -39,6 +39,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Which optional providers are there.
     pub providers: ProvidersConfig,
+    /// Replication between computers.
+    pub replication: ReplicationConfig,
     /// The file it was read from, for messages.
     #[serde(skip)]
     file: Option<PathBuf>,

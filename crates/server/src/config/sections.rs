@@ -306,6 +306,20 @@ pub struct ProvidersConfig {
     pub demo: bool,
 }
 
+/// `[replication]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplicationConfig {
+    /// Whether the server offers Storage Replica.
+    pub enabled: bool,
+}
+
+impl Default for ReplicationConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 /// Writes a role by its name.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 pub(crate) fn role_name<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,254 @@
+//! From what went wrong to why: the one place where failures of paths, files and other computers become reasons.
+
+mod catalogue;
+
+pub use catalogue::CATALOGUE;
+
+use crate::disk::roots::{FileError, FileKind, FileOperation, PathError};
+use catalogue as c;
+use cimwright_sdk::cim::{CimStatus, ErrorDetail};
+use cimwright_sdk::remote::RemoteError;
+use rustix::io::Errno;
+
+/// What a file is to replication: the same failure has another name for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A volume.
+    Volume,
+    /// A log of this many bytes.
+    Log(u64),
+}
+
+/// The reason why a path is refused.
+pub fn path_refused(error: &PathError, path: &str) -> ErrorDetail {
+    match error {
+        PathError::OutsideRoots { .. } | PathError::SymbolicLink { .. } => c::OUTSIDE_ROOTS.detail([path]),
+        PathError::ParentMissing { .. } | PathError::ParentNotADirectory { .. } => {
+            c::DIRECTORY_MISSING.detail([path])
+        }
+        PathError::PermissionDenied { .. } => c::VOLUME_DENIED.detail([path]),
+        PathError::System { errno, .. } => system(path, "open the directory of", *errno),
+        PathError::Empty
+        | PathError::TooLong { .. }
+        | PathError::ComponentTooLong { .. }
+        | PathError::ControlCharacter { .. }
+        | PathError::Relative { .. }
+        | PathError::DeviceOrNetwork { .. }
+        | PathError::ParentReference { .. }
+        | PathError::ForbiddenCharacter { .. }
+        | PathError::Reserved { .. }
+        | PathError::NoFileName { .. } => c::PATH_SYNTAX.detail([path.to_owned(), error.to_string()]),
+    }
+}
+
+/// The reason behind a failure with a volume or a log.
+pub fn file_failed(error: &FileError, what: What) -> ErrorDetail {
+    match (error, what) {
+        (FileError::NotFound { path }, _) => c::VOLUME_MISSING.detail([path]),
+        (FileError::NotARegularFile { path, kind }, _) => {
+            c::VOLUME_KIND.detail([path.clone(), kind.to_string()])
+        }
+        (FileError::AlreadyExists { path }, _) => c::LOG_EXISTS.detail([path]),
+        (FileError::PermissionDenied { path, .. } | FileError::NotPermitted { path, .. }, What::Volume) => {
+            c::VOLUME_DENIED.detail([path])
+        }
+        (FileError::PermissionDenied { path, .. } | FileError::NotPermitted { path, .. }, What::Log(_)) => {
+            c::LOG_DENIED.detail([path])
+        }
+        (FileError::System { path, errno: Errno::ROFS, .. }, What::Log(_)) => c::LOG_DENIED.detail([path]),
+        (
+            FileError::System { path, errno: Errno::FBIG, .. } | FileError::NoSpace { path, .. },
+            What::Log(size),
+        ) => c::LOG_NO_SPACE.detail([path.clone(), size.to_string()]),
+        (FileError::AllocationUnsupported { path }, _) => c::LOG_NO_ALLOCATION.detail([path]),
+        (FileError::NoSpace { path, operation }, What::Volume) => {
+            system(path, &operation.to_string(), Errno::NOSPC)
+        }
+        (FileError::BadJobId { job_id }, _) => system(job_id, "name a file after", Errno::INVAL),
+        (FileError::System { path, operation, errno }, _) => system(path, &operation.to_string(), *errno),
+    }
+}
+
+/// The reason behind a failure of the system with a volume that is opened without the roots' own means.
+pub fn volume_errno(path: &str, operation: FileOperation, errno: Errno) -> ErrorDetail {
+    let path = path.to_owned();
+    let error = match errno {
+        Errno::NOENT | Errno::NXIO | Errno::NODEV => FileError::NotFound { path },
+        Errno::LOOP => FileError::NotARegularFile { path, kind: FileKind::SymbolicLink },
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => FileError::PermissionDenied { path, operation },
+        errno => FileError::System { path, operation, errno },
+    };
+    file_failed(&error, What::Volume)
+}
+
+fn system(path: &str, operation: &str, errno: Errno) -> ErrorDetail {
+    c::SYSTEM_ERROR.detail([path.to_owned(), operation.to_owned(), errno.to_string()])
+}
+
+/// The reason why another computer did not do what this one, `here`, asked of it.
+pub fn remote_failed(error: &RemoteError, here: &str) -> ErrorDetail {
+    match error {
+        RemoteError::UnknownComputer { name } => c::COMPUTER_UNKNOWN.detail([name.as_str(), here]),
+        RemoteError::List { reason } => c::COMPUTERS_LIST.detail([reason]),
+        RemoteError::Unreachable { name, reason } => c::COMPUTER_UNREACHABLE.detail([name, reason]),
+        RemoteError::CertificateRefused { name, reason } => c::CERTIFICATE_REFUSED.detail([name, reason]),
+        RemoteError::AccessDenied { name, reason } => c::COMPUTER_DENIES.detail([name, reason]),
+        RemoteError::NoAnswer { name, reason } => c::COMPUTER_SILENT.detail([name, reason]),
+        RemoteError::Cim { name, status: CimStatus::AccessDenied, text } => {
+            c::COMPUTER_DENIES.detail([name, text])
+        }
+        RemoteError::Cim { name, status, text } => {
+            c::COMPUTER_FAILED.detail([name.clone(), format!("{status}: {text}")])
+        }
+        RemoteError::Malformed { name, reason } => c::COMPUTER_STRANGE.detail([name, reason]),
+    }
+}
+
+/// The reason when another computer answered a method with a code that means failure; the code is passed on.
+pub fn remote_code(computer: &str, method: &str, code: u32) -> ErrorDetail {
+    let name = match code {
+        1 => "1 (Not Supported)",
+        2 => "2 (Unspecified Error)",
+        3 => "3 (Timeout)",
+        4 => "4 (Failed)",
+        5 => "5 (Invalid Parameter)",
+        6 => "6 (Access Denied)",
+        _ => "",
+    };
+    let text = if name.is_empty() { code.to_string() } else { name.to_owned() };
+    let mut detail = c::REMOTE_CODE.detail([computer.to_owned(), method.to_owned(), text]);
+    if let (1..=6, Ok(code)) = (code, u16::try_from(code)) {
+        detail.code = code;
+    }
+    detail
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
+        $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {
+            c::$entry.detail([$($argument),*])
+        })*
+    };
+}
+
+reasons! {
+    /// The volume is something else.
+    volume_kind(path, kind) = VOLUME_KIND;
+    /// The volume has no whole number of sectors.
+    volume_size(path, size, sector) = VOLUME_SIZE;
+    /// The volume is taken.
+    volume_in_group(path, group) = VOLUME_IN_GROUP;
+    /// The volume is named twice.
+    volume_twice(path) = VOLUME_TWICE;
+    /// The volume is elsewhere.
+    volume_not_in_group(path, group) = VOLUME_NOT_IN_GROUP;
+    /// The group would be empty.
+    last_volume(path, group) = LAST_VOLUME;
+    /// The log exists.
+    log_exists(path) = LOG_EXISTS;
+    /// The log is too small.
+    log_too_small(group, wanted, needed) = LOG_TOO_SMALL;
+    /// The log is a volume.
+    log_is_volume(path) = LOG_IS_VOLUME;
+    /// The file is not the log of the group.
+    log_foreign(path, group) = LOG_FOREIGN;
+    /// The log is gone.
+    log_missing(path, group) = LOG_MISSING;
+    /// The name is taken.
+    group_exists(group, computer) = GROUP_EXISTS;
+    /// There is no such group.
+    group_missing(group, computer) = GROUP_MISSING;
+    /// Not possible as a name.
+    group_name(name, why) = GROUP_NAME;
+    /// A parameter is missing.
+    parameter_missing(method, parameter) = PARAMETER_MISSING;
+    /// A parameter has a value that it cannot have.
+    parameter_value(method, parameter, value) = PARAMETER_VALUE;
+    /// The group replicates.
+    group_in_partnership(group, partner, computer) = GROUP_IN_PARTNERSHIP;
+    /// There is no such partnership.
+    no_partnership(group, computer) = NO_PARTNERSHIP;
+    /// No volume has this identifier.
+    partition_unknown(id) = PARTITION_UNKNOWN;
+    /// A group owns the record.
+    partition_owned(path, group) = PARTITION_OWNED;
+    /// The group is not gone.
+    group_alive(group) = GROUP_ALIVE;
+    /// No interface has this index.
+    interface_unknown(index, computer) = INTERFACE_UNKNOWN;
+    /// No volume of the group has this replica set.
+    replica_set_unknown(id, group) = REPLICA_SET_UNKNOWN;
+    /// Lists that do not fit.
+    counts_differ(method, list, given, needed) = COUNTS_DIFFER;
+    /// No GUID.
+    identifier(method, text) = IDENTIFIER;
+    /// Clusters.
+    clusters(method, computer) = CLUSTERS;
+    /// Not done by this version.
+    not_yet(method, what) = NOT_YET;
+    /// Order across volumes.
+    write_order(group, volumes) = WRITE_ORDER;
+    /// More than one partner.
+    one_partner(group, number) = ONE_PARTNER;
+    /// Performance counters.
+    no_counters(volume) = NO_COUNTERS;
+    /// The model cannot be stored.
+    state_unwritable(why) = STATE_UNWRITABLE;
+    /// The payload cannot be read.
+    stored_order(job, why) = STORED_ORDER;
+    /// The user may not manage replication.
+    not_granted(user, computer) = NOT_GRANTED;
+    /// Only administrators may.
+    administrators(user, method) = ADMINISTRATORS;
+    /// There is no such user.
+    account_unknown(user, computer) = ACCOUNT_UNKNOWN;
+    /// The other computer is this one.
+    itself(computer, method) = ITSELF;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_unique_ascending_and_well_formed() {
+        let ids: Vec<_> = CATALOGUE.entries.iter().map(|e| e.id).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        assert!(ids.is_sorted());
+        for entry in CATALOGUE.entries {
+            assert!(entry.id.starts_with("CWREPL") && entry.id.len() == 10, "{}", entry.id);
+            assert!((1..=6).contains(&entry.code), "{} has a code of another table", entry.id);
+            assert!(entry.probable_cause <= 130, "{}", entry.id);
+            assert!(!entry.actions.is_empty(), "{} says not what to do", entry.id);
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_of_volumes_and_logs_is_told_apart() {
+        let path = || "/r/v".to_owned();
+        let operation = FileOperation::Open;
+        let id = |error: FileError, what| file_failed(&error, what).message_id;
+        let denied = || FileError::PermissionDenied { path: path(), operation };
+        let fixed = || FileError::NotPermitted { path: path(), operation };
+        assert_eq!([id(denied(), What::Volume), id(fixed(), What::Volume)], ["CWREPL1003", "CWREPL1003"]);
+        assert_eq!([id(denied(), What::Log(1)), id(fixed(), What::Log(1))], ["CWREPL1024", "CWREPL1024"]);
+        let system = |errno| FileError::System { path: path(), operation, errno };
+        assert_eq!(id(system(Errno::ROFS), What::Log(1)), "CWREPL1024");
+        assert_eq!(id(system(Errno::FBIG), What::Log(1)), "CWREPL1022");
+        assert_eq!(id(system(Errno::IO), What::Volume), "CWREPL1013");
+        assert_eq!(id(FileError::AllocationUnsupported { path: path() }, What::Log(1)), "CWREPL1025");
+        let errno = |errno| volume_errno("/r/v", operation, errno).message_id;
+        assert_eq!(errno(Errno::ACCESS), "CWREPL1003");
+        assert_eq!(errno(Errno::NXIO), "CWREPL1001");
+        assert_eq!(errno(Errno::LOOP), "CWREPL1002");
+        assert_eq!(errno(Errno::STALE), "CWREPL1013");
+    }
+
+    #[test]
+    fn the_code_of_the_other_side_is_passed_on_if_it_is_one() {
+        assert_eq!(remote_code("b", "NewSrGroup", 5).code, 5);
+        assert!(remote_code("b", "NewSrGroup", 6).message.contains("6 (Access Denied)"));
+        assert_eq!(remote_code("b", "NewSrGroup", 32768).code, 4);
+    }
+}
