@@ -9,10 +9,15 @@ mod respond;
 use crate::body::{BodyError, RequestBody, ResponseBody};
 use crate::connection::Connection;
 use crate::http;
-use cimwright_codec::cimxml::decode_request;
+use crate::server::App;
+use cimwright_cim::{Operation, Request};
+use cimwright_codec::cimxml::{SimpleRequest, decode_request};
+use futures_util::FutureExt as _;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use respond::Call;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -44,7 +49,13 @@ pub(crate) async fn handle(
         Ok(bytes) => bytes,
         Err(error) => return bad_body(error, limits.max_body_bytes),
     };
-    // From here on, nothing the client does stops the work: it is not part of the connection any more.
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let headers = headers::cim_headers(&parts.headers, extension.as_ref());
+        decode_request(&bytes, &headers, &app.xml_limits)
+    }));
+    let Ok(decoded) = decoded else { return defect(app) };
+    drop(bytes);
+    let only_reads = decoded.as_ref().is_ok_and(|message| message.requests.iter().all(only_reads));
     let (answer, answered) = oneshot::channel();
     let call = Call {
         connection: Arc::clone(connection),
@@ -55,17 +66,65 @@ pub(crate) async fn handle(
         started,
         answer,
     };
-    app.tasks.spawn(async move {
-        let headers = headers::cim_headers(&parts.headers, call.extension.as_ref());
-        let decoded = decode_request(&bytes, &headers, &call.connection.app.xml_limits);
-        drop((bytes, parts));
-        call.run(decoded).await;
-    });
-    answered.await.unwrap_or_else(|_| {
-        // The task ended without an answer, which it only does by panicking; the panic itself is in the log.
-        app.metrics.panicked();
-        http::text(StatusCode::INTERNAL_SERVER_ERROR, "The server has a defect; its log says more.\n")
-    })
+    let work = AssertUnwindSafe(call.run(decoded)).catch_unwind();
+    let answered = if only_reads {
+        read_here(Box::pin(work), answered, connection).await
+    } else {
+        // Nothing the client does from here on stops the work: it is not part of the connection any more.
+        app.tasks.spawn(work);
+        answered.await.ok()
+    };
+    // Work ends without an answer only by panicking.
+    answered.unwrap_or_else(|| defect(app))
+}
+
+/// The answer when something panicked; the panic itself is in the log.
+fn defect(app: &App) -> Response<ResponseBody> {
+    app.metrics.panicked();
+    http::text(StatusCode::INTERNAL_SERVER_ERROR, "The server has a defect; its log says more.\n")
+}
+
+/// Whether a request can be given up when its client does: it changes nothing. Pull operations move their session on, so they are
+/// none.
+fn only_reads(request: &SimpleRequest) -> bool {
+    use Operation as O;
+    let Ok(Request { operation, .. }) = &request.request else { return true };
+    match operation {
+        O::GetInstance { .. }
+        | O::EnumerateInstances { .. }
+        | O::EnumerateInstanceNames { .. }
+        | O::Associators { .. }
+        | O::AssociatorNames { .. }
+        | O::References { .. }
+        | O::ReferenceNames { .. }
+        | O::ExecQuery { .. }
+        | O::GetClass { .. }
+        | O::EnumerateClasses { .. }
+        | O::EnumerateClassNames { .. }
+        | O::GetQualifier { .. }
+        | O::EnumerateQualifiers => true,
+        O::InvokeMethod { method, .. } => {
+            ["GetError", "GetErrorEx", "GetErrors"].iter().any(|read| method.is(read))
+        }
+        _ => false,
+    }
+}
+
+/// Carries out a read in the task of its connection: handing it to another one would cost more than most reads do. The rest of an
+/// answer that is sent piece by piece goes on beside the connection.
+async fn read_here(
+    mut work: Pin<Box<impl Future<Output: Send> + Send + 'static>>,
+    mut answered: oneshot::Receiver<Response<ResponseBody>>,
+    connection: &Connection,
+) -> Option<Response<ResponseBody>> {
+    tokio::select! {
+        biased;
+        _ = &mut work => answered.try_recv().ok(),
+        answer = &mut answered => {
+            connection.app.tasks.spawn(async move { drop(work.await) });
+            answer.ok()
+        }
+    }
 }
 
 fn bad_body(error: BodyError, limit: usize) -> Response<ResponseBody> {

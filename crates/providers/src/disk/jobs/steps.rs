@@ -107,6 +107,25 @@ pub struct Copy {
     pub size: Option<u64>,
 }
 
+impl Copy {
+    /// The image to read, what it is based on, and its size. What the verification has found out is not asked again: each look
+    /// starts the engine once more. Only qcow2 has a chain of images to be followed.
+    async fn open_source(
+        &self,
+        context: &StepContext,
+    ) -> Result<(EngineFile, Vec<EngineFile>, u64), ErrorDetail> {
+        if let (Some(known), false) = (verified(context), self.source_format == ImageFormat::Qcow2) {
+            let place = self.tools.resolve(&self.source)?;
+            if Identity::at(&place)? == known.identity {
+                let file = EngineFile::source(&place).map_err(|e| errors::file_failed(&e))?;
+                return Ok((file, Vec::new(), known.virtual_size));
+            }
+        }
+        let source = self.tools.look_at(&self.source, self.source_format).await?;
+        Ok((source.file, source.backing, source.info.virtual_size_bytes))
+    }
+}
+
 #[async_trait]
 impl Step for Copy {
     fn name(&self) -> &'static str {
@@ -125,8 +144,7 @@ impl Step for Copy {
             ..Names::default()
         };
         let fail = |reason| failed(context, &names, reason);
-        let source = self.tools.look_at(&self.source, self.source_format).await.map_err(fail)?;
-        let old_size = source.info.virtual_size_bytes;
+        let (source, backing, old_size) = self.open_source(context).await.map_err(fail)?;
         let new_size = self.size.unwrap_or(old_size);
         if new_size > 0 {
             request::size(&self.target, self.layout.format, new_size).map_err(fail)?;
@@ -145,10 +163,10 @@ impl Step for Copy {
             attend(context, started, Share { total: 0 }, &names).await?;
         }
         let request = ConvertRequest {
-            source: source.file,
+            source,
             source_format: self.source_format,
             only_first_bytes: (new_size < old_size).then_some(new_size),
-            backing: source.backing,
+            backing,
             target,
             layout: self.layout,
             into_existing: grows,
