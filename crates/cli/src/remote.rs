@@ -134,7 +134,11 @@ mod tests {
         // Somebody who takes the question and goes away.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         know(state, "beta", &format!("http://{}", listener.local_addr().unwrap()));
-        let server = std::thread::spawn(move || drop(listener.accept()));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Not before the question has begun: a connection that was closed earlier is just opened anew.
+            std::io::Read::read(&mut stream, &mut [0; 1]).unwrap();
+        });
         let error = ask(state, "beta").await;
         server.join().unwrap();
         assert!(matches!(error, RemoteError::NoAnswer { .. }), "{error:?}");
