@@ -51,6 +51,16 @@ impl Goal {
         }
     }
 
+    /// The ratio with as many places as are needed to see why the goal is met or not.
+    fn shown(self, ratio: f64) -> String {
+        match self {
+            Self::AtLeast(border) | Self::AtMost(border) if (ratio - border).abs() < 0.01 => {
+                format!("{ratio:.4}")
+            }
+            Self::AtLeast(_) | Self::AtMost(_) | Self::None => format!("{ratio:.2}"),
+        }
+    }
+
     fn text(self, ratio: Option<f64>) -> String {
         let verdict = match ratio.and_then(|ratio| self.is_met(ratio)) {
             None => "",
@@ -67,7 +77,7 @@ impl Goal {
 
 impl Row {
     fn line(&self) -> String {
-        let ratio = self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let ratio = self.ratio.map_or_else(String::new, |ratio| self.goal.shown(ratio));
         format!(
             "| {} | {} | {} | {ratio} | {} |",
             self.what,
@@ -201,6 +211,8 @@ mod tests {
         assert_eq!(Goal::AtLeast(0.5).text(Some(0.6)), "≥ 0.5, met");
         assert_eq!(Goal::AtMost(1.2).text(Some(1.3)), "≤ 1.2, **not met**");
         assert_eq!(Goal::None.text(Some(1.0)), "");
+        assert_eq!(Goal::AtMost(1.03).shown(1.0339), "1.0339");
+        assert_eq!(Goal::AtMost(1.03).shown(1.051), "1.05");
     }
 
     #[test]

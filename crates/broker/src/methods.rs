@@ -15,7 +15,7 @@ use cimwright_cim::{
     Param, Parameter, Value,
 };
 use cimwright_jobs::{JobId, JobRecord, JobSettings, JobSpec};
-use cimwright_sdk::{MethodCall, MethodOutcome, NewJob};
+use cimwright_sdk::{ErrorForm, MethodCall, MethodOutcome, NewJob};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +135,7 @@ async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Resul
             let reference = job_parameter(scope, method).map(|p| job_reference(p, &dialect, &started));
             let (code, mut out) = match ended {
                 None => (JOB_STARTED, Vec::new()),
-                Some(record) => answer_of(scope, method, &record),
+                Some(record) => answer_of(scope, method, &dialect, &record),
             };
             out.extend(reference);
             Ok(method_result(method, code, out))
@@ -156,13 +156,25 @@ async fn wait_end(
 }
 
 /// What a method answers whose job has ended: 0 and the results that are output parameters, or the code of the reason.
-fn answer_of(scope: &Scope, method: &Method, record: &JobRecord) -> (u32, Vec<Param>) {
+fn answer_of(scope: &Scope, method: &Method, dialect: &Dialect, record: &JobRecord) -> (u32, Vec<Param>) {
     if let Some(reason) = errors::reported(record).first() {
-        return (u32::from(errors::code_of(reason)), Vec::new());
+        return (table_code(dialect.face.error_form, errors::code_of(reason)), Vec::new());
     }
     let results = record.run.results.iter().map(|(name, value)| Param::new(name.as_str(), value.clone()));
     let declared = results.filter(|r| method.parameter(r.name.as_str()).is_some_and(Parameter::is_out));
     (0, fit_out(scope, method, declared.collect()))
+}
+
+/// The code in the table of the dialect: a reason of the job machinery carries Hyper-V's code, whoever shows it.
+fn table_code(form: ErrorForm, code: u16) -> u32 {
+    match (form, code) {
+        (ErrorForm::Text, code) | (ErrorForm::Embedded, code @ 0..=6) => u32::from(code),
+        (ErrorForm::Embedded, 32769) => 6,
+        (ErrorForm::Embedded, 32770) => 1,
+        (ErrorForm::Embedded, 32772) => 3,
+        (ErrorForm::Embedded, 32773) => 5,
+        (ErrorForm::Embedded, _) => 4,
+    }
 }
 
 /// The reason's code, and a job that has failed already and can be asked for the whole reason.
@@ -240,6 +252,13 @@ fn shortened(text: String, length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_one_of_the_table_of_its_dialect() {
+        assert_eq!([32768, 32777, 5].map(|c| table_code(ErrorForm::Text, c)), [32768, 32777, 5]);
+        let codes = [1, 4, 6, 32768, 32769, 32770, 32772, 32773, 32777];
+        assert_eq!(codes.map(|c| table_code(ErrorForm::Embedded, c)), [1, 4, 6, 4, 6, 1, 3, 5, 4]);
+    }
 
     #[test]
     fn captions_fit_their_class() {

@@ -30,6 +30,7 @@ const STORAGE_REPLICA: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("storage-replica/cim.mof"),
     source!("storage-replica/wvr.mof"),
+    source!("cimwright/replica-endpoint.mof"),
     source!("cimwright/history.mof"),
 ];
 

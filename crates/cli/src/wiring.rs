@@ -1,7 +1,7 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
 use crate::remote::KnownComputers;
-use crate::schema;
+use crate::{schema, state_directory};
 use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
 use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
@@ -10,12 +10,13 @@ use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_availabl
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
 use cimwright_providers::hyper_v;
-use cimwright_providers::replication::{self, AccountCheck, Replication, State};
+use cimwright_providers::replication::{self, AccountCheck, EngineSettings, Parts, Replication, State};
 use cimwright_sdk::Plugin;
 use cimwright_server::auth::users::UsersFile;
 use cimwright_server::config::{Config, JobStoreKind};
 use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,32 @@ fn storage_replica(config: &Config, computer: &str) -> Result<Plugin, Box<dyn Er
         users.list().unwrap_or_default().iter().any(|u| u.name == name) || peers.iter().any(|p| p == name)
     });
     let roots = Arc::new(StorageRoots::open(roots(config))?);
-    Ok(Replication::plugin(roots, Arc::new(State::open(state)?), Arc::new(computers), accounts))
+    let engine = config.replication.listen.map(|listen| replication_engine(config, listen)).transpose()?;
+    Ok(Replication::plugin(Parts {
+        roots,
+        state: Arc::new(State::open(state)?),
+        computers: Arc::new(computers),
+        accounts,
+        engine,
+    }))
+}
+
+fn replication_engine(config: &Config, listen: IpAddr) -> Result<EngineSettings, Box<dyn Error>> {
+    let replication = &config.replication;
+    let mut policy = EnginePolicy::new(&replication.program);
+    policy.require_landlock = config.engine.require_landlock;
+    policy.user = config.engine.user.map(|u| (u.uid, u.gid));
+    policy.library_directories.clone_from(&config.engine.library_directories);
+    let runtime_directory = config.server.state.join(&replication.runtime_directory);
+    state_directory::make(&runtime_directory)?;
+    let tls_directory = replication.tls_directory.clone();
+    Ok(EngineSettings {
+        policy,
+        runtime_directory,
+        listen,
+        tls_directory,
+        plain_loopback: replication.plain_loopback,
+    })
 }
 
 fn roots(config: &Config) -> Vec<RootConfig> {

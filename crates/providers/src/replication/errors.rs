@@ -1,8 +1,10 @@
 //! From what went wrong to why: the one place where failures of paths, files and other computers become reasons.
 
 mod catalogue;
+mod engine;
 
 pub use catalogue::CATALOGUE;
+pub use engine::{engine_failed, failure};
 
 use crate::disk::roots::{FileError, FileKind, FileOperation, PathError};
 use catalogue as c;
@@ -202,6 +204,20 @@ reasons! {
     administrators(user, method) = ADMINISTRATORS;
     /// There is no such user.
     account_unknown(user, computer) = ACCOUNT_UNKNOWN;
+    /// The partner offers nothing.
+    partner_not_ready(volume, why) = PARTNER_NOT_READY;
+    /// Two volumes of different sizes.
+    size_mismatch(volume, here, there) = SIZE_MISMATCH;
+    /// Two groups with different numbers of volumes.
+    volumes_differ(here, there, count_here, count_there) = VOLUMES_DIFFER;
+    /// Plain traffic is not allowed.
+    plaintext(volume, why) = PLAINTEXT;
+    /// Copying did not begin in time.
+    no_sync(volume, seconds) = NO_SYNC;
+    /// No engine is configured.
+    no_engine(method, computer) = NO_ENGINE;
+    /// Partners on one computer.
+    one_computer(method, computer) = ONE_COMPUTER;
     /// The other computer is this one.
     itself(computer, method) = ITSELF;
 }

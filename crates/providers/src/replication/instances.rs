@@ -1,5 +1,6 @@
 //! What a client sees: the model as instances. A value that is not known is NULL, never made up.
 
+use super::engine::MirrorPhase;
 use super::model::{Group, Mode, Model, NetworkConstraint, Partition, Partnership};
 use super::service::Shared;
 use super::{log, namespace, volume};
@@ -8,10 +9,12 @@ use crate::replication::errors;
 use crate::replication::guid::Guid;
 use async_trait::async_trait;
 use cimwright_sdk::cim::{
-    CimError, CimType, ClassName, Embedded, ErrorDetail, Instance, InstancePath, Property, Value,
+    CimError, CimType, ClassName, DateTime, Embedded, ErrorDetail, Instance, InstancePath, Property, Value,
 };
+use cimwright_sdk::jobs::{Clock, SystemClock};
 use cimwright_sdk::{Context, InstanceProvider};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// The class with all the methods.
 pub const ADMIN_TASKS: &str = "MSFT_WvrAdminTasks";
@@ -32,21 +35,42 @@ pub const PAIR: &str = "MSFT_WvrPairedCluster";
 /// The class of records of volumes.
 pub const RECORD: &str = "MSFT_WvrPartitionDbRecord";
 
+/// The class of places where volumes that replicate are reached; ours.
+pub const ENDPOINT: &str = "Cimwright_ReplicaEndpoint";
+
 /// The classes that have instances.
-pub const CLASSES: [&str; 9] =
-    [ADMIN_TASKS, GROUP, REPLICA, PARTNERSHIP, CONSTRAINT, HEALTH, USER, PAIR, RECORD];
+pub const CLASSES: [&str; 10] =
+    [ADMIN_TASKS, GROUP, REPLICA, PARTNERSHIP, CONSTRAINT, HEALTH, USER, PAIR, RECORD, ENDPOINT];
 
 /// How far the other side may fall behind in asynchronous mode when nobody says otherwise, in seconds.
 pub const DEFAULT_RPO: u32 = 300;
 
-/// ReplicationStatus: the group has no partner.
-pub const NOT_IN_PARTNERSHIP: u32 = 15;
-/// ReplicationStatus: somebody has paused replication.
-const SUSPENDED: u32 = 5;
-/// ReplicationStatus: the source waits for the destination.
-const WAITING_FOR_DESTINATION: u32 = 7;
-/// ReplicationStatus: the destination waits for the source.
-const CONNECTING_TO_SOURCE: u32 = 6;
+/// The values of ReplicationStatus, the worst first, as far as this server knows them.
+mod status {
+    pub(super) const FAILED: u32 = 4;
+    pub(super) const CONNECTING_TO_SOURCE: u32 = 6;
+    pub(super) const WAITING_FOR_DESTINATION: u32 = 7;
+    pub(super) const SUSPENDED: u32 = 5;
+    pub(super) const INITIAL_BLOCK_COPY: u32 = 10;
+    pub(super) const BLOCK_COPY_TO_DESTINATION: u32 = 14;
+    pub(super) const OUT_OF_RPO: u32 = 11;
+    pub(super) const IN_RPO: u32 = 12;
+    pub(super) const REPLICATING: u32 = 1;
+    pub(super) const NOT_IN_PARTNERSHIP: u32 = 15;
+
+    pub(super) const WORST_FIRST: [u32; 10] = [
+        FAILED,
+        CONNECTING_TO_SOURCE,
+        WAITING_FOR_DESTINATION,
+        SUSPENDED,
+        INITIAL_BLOCK_COPY,
+        BLOCK_COPY_TO_DESTINATION,
+        OUT_OF_RPO,
+        IN_RPO,
+        REPLICATING,
+        NOT_IN_PARTNERSHIP,
+    ];
+}
 
 /// MSFT_WvrHealth.ObjectType.
 #[derive(Clone, Copy)]
@@ -74,11 +98,12 @@ impl InstanceProvider for Instances {
     async fn enumerate(&self, _context: Context<'_>, class: &ClassName) -> Result<Vec<Instance>, CimError> {
         let model = self.shared.state.model();
         let computer = self.shared.computer();
+        let shared = &self.shared;
         Ok(match class.as_str() {
-            GROUP => model.groups.iter().map(|g| group(&model, g, computer)).collect(),
+            GROUP => model.groups.iter().map(|g| group(shared, &model, g)).collect(),
             REPLICA => {
                 let volumes = model.groups.iter().flat_map(|g| model.volumes(g.id).map(move |p| (g, p)));
-                volumes.map(|(g, p)| replica(&model, g, p)).collect()
+                volumes.map(|(g, p)| replica(shared, &model, g, p)).collect()
             }
             PARTNERSHIP => model.partnerships.iter().map(partnership).collect(),
             CONSTRAINT => model.constraints.iter().filter_map(|c| constraint(&model, c)).collect(),
@@ -89,6 +114,7 @@ impl InstanceProvider for Instances {
                 let shared = Arc::clone(&self.shared);
                 blocking(move || health(&shared, &model)).await
             }
+            ENDPOINT => model.partitions.iter().filter_map(|p| endpoint(shared, p)).collect(),
             ADMIN_TASKS => vec![Instance::new(ADMIN_TASKS)],
             _ => Vec::new(),
         })
@@ -96,17 +122,28 @@ impl InstanceProvider for Instances {
 }
 
 /// MSFT_WvrReplicationGroup.
-pub fn group(model: &Model, group: &Group, computer: &str) -> Instance {
+pub fn group(shared: &Shared, model: &Model, group: &Group) -> Instance {
     let volumes: Vec<&Partition> = model.volumes(group.id).collect();
     let log = model.log(group.id);
     let partnership = model.partnership_of(group.id);
-    let replicas = volumes.iter().map(|p| Some(Value::Instance(Box::new(replica(model, group, p)))));
+    let replicas = volumes.iter().map(|p| Some(Value::Instance(Box::new(replica(shared, model, group, p)))));
     let count = u32::try_from(volumes.len()).unwrap_or(u32::MAX);
     let rpo = group.async_rpo.or((group.mode == Mode::Async).then_some(DEFAULT_RPO));
+    let states: Vec<Option<u32>> =
+        volumes.iter().map(|p| replication_status(shared, model, group, p)).collect();
+    let worst = if states.contains(&None) {
+        None
+    } else {
+        status::WORST_FIRST.into_iter().find(|s| states.contains(&Some(*s)))
+    };
+    // All were the same when the one was that is behind most.
+    let times: Option<Vec<SystemTime>> =
+        volumes.iter().map(|p| shared.sessions.status(p.id).and_then(|s| s.last_in_sync)).collect();
+    let in_sync = times.and_then(|t| t.into_iter().min());
     let mut instance = Instance::new(GROUP);
     instance.properties = vec![
         text("Name", Some(&group.name)),
-        text("ComputerName", Some(computer)),
+        text("ComputerName", Some(shared.computer())),
         text("Description", group.description.as_deref()),
         text("Id", Some(&shown(group.id))),
         text("LogVolume", log.map(|l| l.place.as_str())),
@@ -123,8 +160,8 @@ pub fn group(model: &Model, group: &Group, computer: &str) -> Instance {
         flag("AllowVolumeResize", group.allow_resize),
         number("NumOfReplicas", CimType::Uint32, Some(Value::Uint32(count))),
         number("ReplicationMode", CimType::Uint32, Some(Value::Uint32(group.mode as u32))),
-        number("ReplicationStatus", CimType::Uint32, Some(Value::Uint32(status(model, group)))),
-        number("LastInSyncTime", CimType::DateTime, None),
+        number("ReplicationStatus", CimType::Uint32, worst.map(Value::Uint32)),
+        number("LastInSyncTime", CimType::DateTime, in_sync.map(time)),
         Property {
             is_array: true,
             embedded: Some(Embedded::Instance),
@@ -135,32 +172,79 @@ pub fn group(model: &Model, group: &Group, computer: &str) -> Instance {
 }
 
 /// MSFT_WvrReplica.
-pub fn replica(model: &Model, group: &Group, partition: &Partition) -> Instance {
+pub fn replica(shared: &Shared, model: &Model, group: &Group, partition: &Partition) -> Instance {
+    let known = shared.sessions.status(partition.id).unwrap_or_default();
+    let copies = known.phase.is_some();
+    let state = replication_status(shared, model, group, partition);
     let mut instance = Instance::new(REPLICA);
     instance.properties = vec![
         text("PartitionId", Some(&shown(partition.id))),
         text("DataVolume", Some(&partition.path)),
         number("PartitionSize", CimType::Uint64, Some(Value::Uint64(partition.size))),
-        number("NumOfBytesRecovered", CimType::Uint64, None),
-        number("NumOfBytesRemaining", CimType::Uint64, None),
+        number("NumOfBytesRecovered", CimType::Uint64, copies.then_some(Value::Uint64(known.done_bytes))),
+        number("NumOfBytesRemaining", CimType::Uint64, known.remaining_bytes.map(Value::Uint64)),
         number("CurrentLsn", CimType::Uint64, None),
         number("LastKnownPrimaryLsn", CimType::Uint64, None),
-        number("LastInSyncTime", CimType::DateTime, None),
-        number("LastOutOfSyncTime", CimType::DateTime, None),
+        number("LastInSyncTime", CimType::DateTime, known.last_in_sync.map(time)),
+        number("LastOutOfSyncTime", CimType::DateTime, known.last_out_of_sync.map(time)),
         number("ReplicationMode", CimType::Uint32, Some(Value::Uint32(group.mode as u32))),
-        number("ReplicationStatus", CimType::Uint32, Some(Value::Uint32(status(model, group)))),
+        number("ReplicationStatus", CimType::Uint32, state.map(Value::Uint32)),
     ];
     instance
 }
 
-/// ReplicationStatus of a group and, as long as nothing more is known, of its volumes.
-pub fn status(model: &Model, group: &Group) -> u32 {
-    match model.partnership_of(group.id) {
-        None => NOT_IN_PARTNERSHIP,
-        Some(_) if group.suspended => SUSPENDED,
-        Some(partnership) if partnership.is_source => WAITING_FOR_DESTINATION,
-        Some(_) => CONNECTING_TO_SOURCE,
+/// ReplicationStatus of a volume. A destination that listens does not know how far its source is: NULL.
+fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: &Partition) -> Option<u32> {
+    let Some(partnership) = model.partnership_of(group.id) else { return Some(status::NOT_IN_PARTNERSHIP) };
+    let known = shared.sessions.status(partition.id).unwrap_or_default();
+    if !partnership.is_source {
+        return match (&known.failure, known.receiving) {
+            (Some(_), _) => Some(status::FAILED),
+            (None, true) => None,
+            (None, false) => Some(status::CONNECTING_TO_SOURCE),
+        };
     }
+    let rpo = Duration::from_secs(u64::from(group.async_rpo.unwrap_or(DEFAULT_RPO)));
+    let late = || {
+        let since = known.last_in_sync.and_then(|t| SystemClock.now().duration_since(t).ok());
+        since.is_none_or(|s| s > rpo)
+    };
+    Some(match known.phase {
+        _ if group.suspended => status::SUSPENDED,
+        None => status::WAITING_FOR_DESTINATION,
+        Some(MirrorPhase::Copying) => status::INITIAL_BLOCK_COPY,
+        Some(MirrorPhase::CatchingUp) => status::BLOCK_COPY_TO_DESTINATION,
+        Some(MirrorPhase::Suspended) => status::SUSPENDED,
+        Some(MirrorPhase::Broken) => status::WAITING_FOR_DESTINATION,
+        Some(MirrorPhase::Lost) => status::FAILED,
+        Some(MirrorPhase::Following) => match group.mode {
+            Mode::Sync => status::REPLICATING,
+            Mode::Async if late() => status::OUT_OF_RPO,
+            Mode::Async => status::IN_RPO,
+        },
+    })
+}
+
+/// Cimwright_ReplicaEndpoint; `None` for a volume that nobody can reach at this moment.
+fn endpoint(shared: &Shared, partition: &Partition) -> Option<Instance> {
+    let known = shared.sessions.status(partition.id)?;
+    if known.endpoint.is_none() && known.export.is_none() {
+        return None;
+    }
+    let mut instance = Instance::new(ENDPOINT);
+    instance.properties = vec![
+        text("ReplicaSetId", Some(&shown(partition.replica_set?))),
+        text("PartitionId", Some(&shown(partition.id))),
+        text("Host", known.endpoint.map(|(host, _)| host.to_string()).as_deref()),
+        number("Port", CimType::Uint16, known.endpoint.map(|(_, port)| Value::Uint16(port))),
+        text("ApplicationUri", known.export.as_deref()),
+    ];
+    Some(instance)
+}
+
+/// The path of the endpoint of a replica set.
+pub fn endpoint_path(set: &str) -> InstancePath {
+    InstancePath::new(namespace(), ENDPOINT).with_key("ReplicaSetId", set)
 }
 
 /// MSFT_WvrReplicationPartnership.
@@ -233,7 +317,11 @@ fn health(shared: &Shared, model: &Model) -> Vec<Instance> {
     for group in &model.groups {
         let mut worst: Option<ErrorDetail> = None;
         for partition in model.volumes(group.id) {
-            let fault = volume::look(&shared.roots, &partition.path).err();
+            // A volume that replicates belongs to the engine, which knows best how it fares.
+            let fault = match shared.sessions.status(partition.id) {
+                Some(known) => known.failure,
+                None => volume::look(&shared.roots, &partition.path).err(),
+            };
             found.push(part(Part::Replica, &shown(partition.id), Some(partition), group, fault.as_ref()));
             worst = worst.or(fault);
         }
@@ -312,6 +400,10 @@ fn texts(name: &'static str, values: impl IntoIterator<Item = String>) -> Proper
 
 fn flag(name: &'static str, value: bool) -> Property {
     Property::new(name, CimType::Boolean, Some(Value::Boolean(value)))
+}
+
+fn time(at: SystemTime) -> Value {
+    Value::DateTime(DateTime::from_system_time(at))
 }
 
 fn number(name: &'static str, cim_type: CimType, value: Option<Value>) -> Property {

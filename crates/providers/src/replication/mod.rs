@@ -3,12 +3,10 @@
 //! [`service`] takes the calls of MSFT_WvrAdminTasks and passes those for another computer on; [`admin`] has one file per topic
 //! with what each method does; [`jobs`] are the ones that take long. What a computer knows about replication is a [`model`], kept by
 //! [`state`]; [`instances`] shows it, [`volume`] and [`log`](mod@log) look after the files, and [`errors`] says why when something
-//! fails. [`engine`] moves the blocks and says what went wrong in facts.
+//! fails. [`engine`] moves the blocks and says what went wrong in facts; [`session`] keeps it as the model wants it.
 
 pub mod access;
 pub mod admin;
-// While it is being built: nothing above uses it yet.
-#[cfg(feature = "replication")]
 pub mod engine;
 pub mod errors;
 pub mod guid;
@@ -17,10 +15,12 @@ pub mod jobs;
 pub mod log;
 pub mod model;
 pub mod service;
+pub mod session;
 pub mod state;
 pub mod volume;
 
-pub use service::{AccountCheck, Replication};
+pub use service::{AccountCheck, Parts, Replication};
+pub use session::EngineSettings;
 pub use state::{State, StateError};
 
 use cimwright_sdk::cim::NamespaceName;

@@ -3,6 +3,7 @@
 
 use super::instances::{self, Instances};
 use super::model::Model;
+use super::session::{EngineSettings, Sessions};
 use super::state::State;
 use super::{FAMILY, access, admin, errors, jobs, namespace};
 use crate::disk::roots::StorageRoots;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a method that answers with its result waits for the job that makes it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Whether there is an account of this name.
 pub type AccountCheck = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -33,6 +34,22 @@ pub struct Shared {
     pub computers: Arc<dyn Computers>,
     /// The accounts of this computer.
     pub accounts: AccountCheck,
+    /// The sides of volumes that replicate.
+    pub sessions: Sessions,
+}
+
+/// What a server gives the provider.
+pub struct Parts {
+    /// Where volumes and logs may be.
+    pub roots: Arc<StorageRoots>,
+    /// What this computer knows.
+    pub state: Arc<State>,
+    /// The other computers.
+    pub computers: Arc<dyn Computers>,
+    /// The accounts of this computer.
+    pub accounts: AccountCheck,
+    /// How the engine is run; without it there are groups, but no partnerships.
+    pub engine: Option<EngineSettings>,
 }
 
 impl Shared {
@@ -93,8 +110,8 @@ pub struct Planned {
     pub description: String,
     /// What it works on, with CIM_AffectedJobElement.ElementEffects.
     pub touched: Vec<(InstancePath, u16)>,
-    /// Whether the answer waits for its end; otherwise it is the reference to the job.
-    pub wait: bool,
+    /// How long the answer waits for its end; without it, the answer is 4096 at once.
+    pub wait: Option<Duration>,
 }
 
 /// The provider.
@@ -103,14 +120,12 @@ pub struct Replication {
 }
 
 impl Replication {
-    /// What the provider brings to the server.
-    pub fn plugin(
-        roots: Arc<StorageRoots>,
-        state: Arc<State>,
-        computers: Arc<dyn Computers>,
-        accounts: AccountCheck,
-    ) -> Plugin {
-        let shared = Arc::new(Shared { roots, state, computers, accounts });
+    /// What the provider brings to the server. Call inside a Tokio runtime: partnerships are taken up at once.
+    pub fn plugin(parts: Parts) -> Plugin {
+        let Parts { roots, state, computers, accounts, engine } = parts;
+        let sessions = Sessions::new(engine);
+        let shared = Arc::new(Shared { roots, state, computers, accounts, sessions });
+        Sessions::start(&shared);
         let kinds = jobs::kinds(&shared);
         let provider = Arc::new(Self { shared: Arc::clone(&shared) });
         let instances: Arc<dyn InstanceProvider> = Arc::new(Instances::new(shared));
@@ -194,7 +209,7 @@ fn job(planned: Planned) -> NewJob {
         description: planned.description,
         owning_element: Some(instances::admin_tasks_path()),
         affected: touched.map(|(element, effect)| Affected { element, effects: vec![effect] }).collect(),
-        answer_within: planned.wait.then_some(ANSWER_WITHIN),
+        answer_within: planned.wait,
         ..NewJob::default()
     }
 }

@@ -9,15 +9,23 @@ use super::model::Model;
 use crate::disk::jobs::toolbox::blocking;
 use cimwright_sdk::cim::ErrorDetail;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The version of the stored form that this code writes. A file of another version is refused, not guessed at.
 const VERSION: u32 = 1;
+
+/// How long the lock is waited for. A server that is killed while it starts an engine leaves that a copy of the locked file, until
+/// it runs its own program a moment later.
+const ORPHANED: Duration = Duration::from_secs(2);
+
+/// How often is looked whether it is free.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// What can go wrong at the start.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +95,14 @@ impl State {
             .mode(0o600)
             .open(&lock_path)
             .map_err(lock_failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(StateError::InUse { path: lock_path }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(lock_failed(source)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if began.elapsed() < ORPHANED => std::thread::sleep(GLANCE),
+                Err(TryLockError::WouldBlock) => return Err(StateError::InUse { path: lock_path }),
+                Err(TryLockError::Error(source)) => return Err(lock_failed(source)),
+            }
         }
         let model = read(&path)?;
         Ok(Self { path, turn: Mutex::new(()), current: watch::Sender::new(Arc::new(model)), _lock: lock })

@@ -5,11 +5,12 @@ use cimwright_broker::{Answer as Answered, Broker};
 use cimwright_cim::operation::{InstanceOptions, Operation, OperationResult, Request};
 use cimwright_codec::cimxml::parse_instance_text;
 use cimwright_codec::mof::{Source, compile_schema};
+use cimwright_providers::disk::engine::{EnginePolicy, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
-use cimwright_providers::replication::{self, Replication, State};
+use cimwright_providers::replication::{self, EngineSettings, Parts, Replication, State};
 use cimwright_sdk::cim::{
-    CatalogueEntry, CimError, ClassPath, ErrorDetail, Instance, InstancePath, NamespaceName, ObjectPath,
-    Param, Schema, Value,
+    CatalogueEntry, CimError, CimStatus, ClassPath, ErrorDetail, Instance, InstancePath, NamespaceName,
+    ObjectPath, Param, Schema, Value,
 };
 use cimwright_sdk::jobs::{JobFilter, JobKinds, JobRecord, JobStore, Jobs, JobsConfig, SystemClock};
 use cimwright_sdk::remote::{Computers, RemoteAnswer, RemoteError, same_computer};
@@ -32,14 +33,20 @@ macro_rules! schema {
     };
 }
 
-pub(crate) static SCHEMA: LazyLock<Schema> =
-    schema!("qualifiers.mof", "storage-replica/cim.mof", "storage-replica/wvr.mof");
+pub(crate) static SCHEMA: LazyLock<Schema> = schema!(
+    "qualifiers.mof",
+    "storage-replica/cim.mof",
+    "storage-replica/wvr.mof",
+    "cimwright/replica-endpoint.mof"
+);
 
 /// The computers that can reach each other, and the failures that a test puts between them.
 #[derive(Clone, Default)]
 pub(crate) struct Net {
     reachable: Arc<Mutex<HashMap<String, (Broker, Principal)>>>,
     fault: Arc<Mutex<Option<RemoteError>>>,
+    /// Whether the computers have an engine.
+    pub(crate) engine: bool,
 }
 
 /// How one computer sees the others.
@@ -135,9 +142,11 @@ impl Computers for Neighbours {
     async fn get(&self, computer: &str, path: &InstancePath) -> Result<Option<Instance>, RemoteError> {
         let options = InstanceOptions::default();
         let operation = Operation::GetInstance { path: path.clone(), options };
-        match self.net.ask(computer, replication::namespace(), operation).await? {
-            OperationResult::Instance(instance) => Ok(Some(*instance)),
-            other => panic!("{other:?}"),
+        match self.net.ask(computer, replication::namespace(), operation).await {
+            Ok(OperationResult::Instance(instance)) => Ok(Some(*instance)),
+            Err(RemoteError::Cim { status: CimStatus::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+            Ok(other) => panic!("{other:?}"),
         }
     }
 
@@ -184,7 +193,8 @@ impl Host {
         let computers = Arc::new(Neighbours { local: name.to_owned(), net: net.clone() });
         let accounts = Arc::new(|user: &str| user == "ann");
         let kept = Arc::new(State::open(&state).expect("state"));
-        let plugin = Replication::plugin(roots, kept, computers, accounts);
+        let engine = net.engine.then(|| engine(place));
+        let plugin = Replication::plugin(Parts { roots, state: kept, computers, accounts, engine });
         let (broker, jobs) = broker(plugin, store).await;
         Self { name: name.to_owned(), broker, jobs, root, state, _scratch: None }
     }
@@ -296,6 +306,19 @@ impl Host {
             number("LogSizeInBytes", 2 * MIB),
         ];
         output(&self.done("NewSrGroup", params).await).remove(0)
+    }
+}
+
+/// The installed daemon, plain on the loopback interface.
+fn engine(place: &Path) -> EngineSettings {
+    let mut policy = EnginePolicy::new("/usr/bin/qemu-storage-daemon");
+    policy.require_landlock = landlock_available();
+    EngineSettings {
+        policy,
+        runtime_directory: place.to_owned(),
+        listen: [127, 0, 0, 1].into(),
+        tls_directory: None,
+        plain_loopback: true,
     }
 }
 

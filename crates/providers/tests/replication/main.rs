@@ -11,5 +11,6 @@ mod partnerships;
 mod remote;
 mod restart;
 mod settings;
+mod sync;
 mod unsupported;
 mod volumes;

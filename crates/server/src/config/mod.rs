@@ -184,6 +184,11 @@ impl Config {
                 "write the path from / on, such as /usr/bin/qemu-img",
             ));
         }
+        if !self.replication.program.is_absolute() {
+            let problem = format!("`{}` is not absolute", self.replication.program.display());
+            let action = "write the path from / on, such as /usr/bin/qemu-storage-daemon";
+            return Err(self.value("replication.program", problem, action));
+        }
         for (key, value, least) in self.numbers() {
             if value < least {
                 return Err(self.value(
@@ -357,7 +362,7 @@ mod tests {
         for line in EXAMPLE.lines().filter(suggestion) {
             suggested.insert(line[2..].split_once(" = ").unwrap().0.to_owned());
         }
-        assert_eq!(suggested.len(), 5, "{suggested:?}");
+        assert_eq!(suggested.len(), 7, "{suggested:?}");
         // A suggestion replaces the line that shows the default of the same key.
         let text: Vec<_> = EXAMPLE
             .lines()

@@ -3,7 +3,7 @@
 use crate::Role;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -312,11 +312,30 @@ pub struct ProvidersConfig {
 pub struct ReplicationConfig {
     /// Whether the server offers Storage Replica.
     pub enabled: bool,
+    /// The address of this computer that partners send blocks to; not set means groups without partners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<IpAddr>,
+    /// The program that replicates, as an absolute path.
+    pub program: PathBuf,
+    /// Where its sockets are; a relative path is taken from the state directory.
+    pub runtime_directory: PathBuf,
+    /// The directory with ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_directory: Option<PathBuf>,
+    /// Whether blocks may travel unencrypted on the loopback interface.
+    pub plain_loopback: bool,
 }
 
 impl Default for ReplicationConfig {
     fn default() -> Self {
-        Self { enabled: true }
+        Self {
+            enabled: true,
+            listen: None,
+            program: "/usr/bin/qemu-storage-daemon".into(),
+            runtime_directory: "run".into(),
+            tls_directory: None,
+            plain_loopback: false,
+        }
     }
 }
 

@@ -47,16 +47,15 @@ pub(super) async fn create(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         min_partners: call.u64("MinimumPartnersInSync"),
         certificate: call.str("CertificateThumbprint"),
     };
-    Ok(Answer::Job(Planned { wait: false, ..plan(shared, wanted).await? }))
+    Ok(Answer::Job(Planned { wait: None, ..plan(shared, wanted).await? }))
 }
 
 /// GetGroup.
 pub(super) fn get(shared: &Shared, call: &MethodCall) -> Handled {
     let model = shared.model();
-    let computer = shared.computer();
     match call.str("Name").filter(|n| !n.trim().is_empty()) {
-        None => output(model.groups.iter().map(|g| instances::group(&model, g, computer))),
-        Some(_) => output([instances::group(&model, group(shared, &model, call, "Name")?, computer)]),
+        None => output(model.groups.iter().map(|g| instances::group(shared, &model, g))),
+        Some(_) => output([instances::group(shared, &model, group(shared, &model, call, "Name")?)]),
     }
 }
 
@@ -91,21 +90,33 @@ fn removal(shared: &Shared, call: &MethodCall, parameter: &str, wipe: bool) -> H
 }
 
 /// What a new group is to be.
-struct Wanted<'a> {
-    name: &'a str,
-    description: Option<&'a str>,
-    volumes: Vec<String>,
-    log: &'a str,
-    log_size: Option<u64>,
-    mode: Mode,
-    write_consistency: bool,
-    encryption: bool,
-    min_partners: Option<u64>,
-    certificate: Option<&'a str>,
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) description: Option<&'a str>,
+    pub(super) volumes: Vec<String>,
+    pub(super) log: &'a str,
+    pub(super) log_size: Option<u64>,
+    pub(super) mode: Mode,
+    pub(super) write_consistency: bool,
+    pub(super) encryption: bool,
+    pub(super) min_partners: Option<u64>,
+    pub(super) certificate: Option<&'a str>,
 }
 
 /// Refuses what can be known to be wrong; the job makes sure of it again.
 async fn plan(shared: &Arc<Shared>, wanted: Wanted<'_>) -> Result<Planned, ErrorDetail> {
+    let order = order(shared, wanted).await?;
+    let description =
+        format!("Create the replication group {} with its log {}", order.group.name, order.log_file);
+    let touched = vec![(instances::group_path(&order.group.name), CREATE)];
+    Ok(order.planned(description, touched))
+}
+
+/// The order for a new group.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) async fn order(shared: &Arc<Shared>, wanted: Wanted<'_>) -> Result<CreateGroup, ErrorDetail> {
     let name = wanted.name;
     if name.chars().count() > MAX_NAME {
         return Err(errors::group_name(name, "it has more than 255 characters"));
@@ -148,11 +159,7 @@ async fn plan(shared: &Arc<Shared>, wanted: Wanted<'_>) -> Result<Planned, Error
         log_size: wanted.log_size,
     };
     let shared = Arc::clone(shared);
-    let order = blocking(move || look(&shared, order)).await?;
-    let description =
-        format!("Create the replication group {} with its log {}", order.group.name, order.log_file);
-    let touched = vec![(instances::group_path(&order.group.name), CREATE)];
-    Ok(order.planned(description, touched))
+    blocking(move || look(&shared, order)).await
 }
 
 /// Looks at volumes and log, and completes the order.

@@ -6,6 +6,7 @@ mod metadata;
 mod network;
 mod pairing;
 mod partitions;
+mod partners;
 mod partnerships;
 mod queries;
 mod settings;
@@ -95,6 +96,18 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         "GetPartnershipFromGroup" => partnerships::from_group(shared, call),
         "GetGroupFromPartnership" => partnerships::groups(shared, call).await,
 
+        "CreatePartnership" => partners::create(shared, call),
+        "WvrInitializeReplicationGroup" => partners::initialize(shared, call).await,
+        "CreateTopology" => partners::create_topology(shared, call).await,
+        "RemoveTopology" => partners::remove_topology(shared, call),
+        "SetPartnershipModifyPartnership" => partners::modify(shared, call).await,
+        "RemovePartnership" => partners::remove(shared, call),
+        "WvrRemoveReplicationPartnership" => partners::wvr_remove(shared, call).await,
+        "SuspendGroup" => partners::suspend(shared, call, "Name").await,
+        "WvrSuspendReplicationGroup" => partners::suspend(shared, call, "ReplicationGroupName").await,
+        "SyncGroup" => partners::sync(shared, call, "Name").await,
+        "WvrResumeReplicationGroup" => partners::sync(shared, call, "ReplicationGroupName").await,
+
         "CreateStretchPartnership"
         | "CreateStretchTopology"
         | "GetStretchPartnership"
@@ -109,28 +122,17 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
 
         "ActivateReplicaSet"
         | "CompareReplicationVector"
-        | "CreatePartnership"
-        | "CreateTopology"
         | "DeactivateReplicaSet"
         | "ExchangeReplicationGroupId"
-        | "RemovePartnership"
-        | "RemoveTopology"
         | "SetPartnershipAddVolumes"
-        | "SetPartnershipModifyPartnership"
         | "SetPartnershipSetSourcePartnership"
         | "SetSecondaryReplicationGroup"
         | "SmapiQueryPartnerGroupStatus"
         | "SmapiQueryPartnerPartitions"
-        | "SuspendGroup"
-        | "SyncGroup"
         | "WvrAddReplicaSet"
         | "WvrCreateReplicationPartnership"
-        | "WvrInitializeReplicationGroup"
         | "WvrRemoveReplicaSet"
-        | "WvrRemoveReplicationPartnership"
-        | "WvrResumeReplicationGroup"
-        | "WvrSetPrimaryReplicationGroup"
-        | "WvrSuspendReplicationGroup" => unsupported::not_yet(call),
+        | "WvrSetPrimaryReplicationGroup" => unsupported::not_yet(call),
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,

@@ -37,7 +37,7 @@ pub(super) async fn groups(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
     let model = shared.model();
     let found = model.partnerships.iter().filter(|p| matches(shared, call, p));
     let found = found.filter_map(|p| model.group_by_id(p.local_group));
-    output(found.map(|g| instances::group(&model, g, shared.computer())))
+    output(found.map(|g| instances::group(shared, &model, g)))
 }
 
 /// The source, if the call names one that is not this computer and no partnership here fits.

@@ -15,8 +15,8 @@ pub(super) fn counters(call: &MethodCall) -> Handled {
     Err(errors::no_counters(required(call, "PartitionId")?).into())
 }
 
-/// What needs a partnership, as long as this version makes none.
+/// What can be done to partnerships, but not by this version.
 pub(super) fn not_yet(call: &MethodCall) -> Handled {
-    let what = "this version of the server makes and keeps groups, but does not replicate them";
+    let what = "this version makes, pauses, resumes and ends partnerships, and nothing else with them";
     Err(errors::not_yet(call.method.as_str(), what).into())
 }

@@ -256,7 +256,7 @@ fn private_directory(spec: &DaemonSpec) -> Result<PathBuf, ReplicationError> {
     let unusable =
         |source: std::io::Error| ReplicationError::RuntimeDirectory { path: directory.clone(), source };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let (name, longest) = (spec.name.as_bytes(), directory.as_os_str().len() + "/volume".len());
+    let (name, longest) = (spec.name.as_bytes(), directory.as_os_str().len() + "/volume.shut".len());
     if name.is_empty() || name.len() > 40 || name[0] == b'.' || !name.iter().copied().all(plain) {
         return Err(unusable(std::io::ErrorKind::InvalidFilename.into()));
     }

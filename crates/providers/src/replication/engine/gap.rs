@@ -34,12 +34,15 @@ impl Shared {
             return Err(error);
         }
         // From here to the start of the job nothing waits for anybody outside.
-        new.gap = Some(gap);
+        new.gap = Some(gap.clone());
         new.catching_up = true;
         let made = async {
             self.add_target(&new).await?;
             self.add_job(&new, Start::Nothing).await?;
-            self.daemon.execute("job-pause", json!({ "id": new.job }), About::default()).await
+            self.daemon.execute("job-pause", json!({ "id": new.job }), About::default()).await?;
+            // The new job has its own record, so this one need not grow any more.
+            let full = json!({ "node": BASE, "name": gap });
+            self.daemon.execute("block-dirty-bitmap-disable", full, About::default()).await
         }
         .await;
         if let Err(error) = made {
@@ -61,6 +64,7 @@ impl Shared {
     pub(super) async fn close_gap(&self, mirror: &mut Mirror) -> Result<(), ReplicationError> {
         let Some(gap) = mirror.gap.clone() else { return Ok(()) };
         let link = self.add_link(&mirror.partner).await?;
+        let _door = self.shut_door().await;
         let guard = self.name("guard");
         let copied = self.copy_gap(&gap, &guard, &link).await;
         let _ = self.daemon.execute("blockdev-del", json!({ "node-name": guard }), About::default()).await;

@@ -15,6 +15,7 @@
 mod address;
 mod daemon;
 mod destination;
+mod door;
 mod failure;
 mod gap;
 mod link;

@@ -270,7 +270,7 @@ impl Shared {
         self.daemon.execute("nbd-server-stop", json!({}), about).await
     }
 
-    fn application_export(&self) -> ApplicationExport {
+    pub(super) fn application_export(&self) -> ApplicationExport {
         ApplicationExport { socket: self.daemon.directory().join("volume"), name: EXPORT_NAME }
     }
 }

@@ -244,6 +244,7 @@ impl Replica {
 impl Shared {
     /// Ends the job whatever it is doing.
     async fn end_job(&self, state: &mut State) -> Result<(), ReplicationError> {
+        let _door = self.shut_door().await;
         let Some(mirror) = &mut state.mirror else { return Ok(()) };
         let cancel = json!({ "device": mirror.job, "force": true });
         let ending = async {
@@ -261,6 +262,7 @@ impl Shared {
     /// Ends the job at a moment at which both sides are the same. An error means that there was no such moment; the job has
     /// then ended as well.
     pub(super) async fn complete_job(&self, state: &mut State) -> Result<(), ReplicationError> {
+        let _door = self.shut_door().await;
         let Some(mirror) = &mut state.mirror else { return Ok(()) };
         let job = mirror.job.clone();
         self.daemon

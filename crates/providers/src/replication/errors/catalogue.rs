@@ -251,4 +251,73 @@ entries! {
         "\"{0}\" is this computer itself.",
         "{1} is about another computer.",
         &["Name the other computer."];
+
+    PARTNER_UNREACHABLE = "CWREPL1401", 4, Failed, Communications, Major, 5 "Connection Establishment Error",
+        "The partner of the volume \"{0}\" cannot be reached at {1}.",
+        "Nothing answers where the partner said that it listens. Writes of applications go on and are remembered; what they changed is sent when the partner is back.",
+        &["Check that the server of the partner runs and that nothing on the way blocks that address.", "Nothing needs to be done once it is back: the difference is sent by itself."];
+    PARTNER_NOT_READY = "CWREPL1402", 4, Failed, Communications, Major, 72 "Element Unavailable",
+        "The partner of the volume \"{0}\" does not take the copy: {1}",
+        "The other server answers, but does not offer the volume that belongs to this one.",
+        &["Look at the state of health (MSFT_WvrHealth) on the computer of the partner."];
+    SIZE_MISMATCH = "CWREPL1403", 4, Failed, Environmental, Major, 8 "Configuration/Customization Error",
+        "The volumes differ in size: \"{0}\" has {1} bytes, the one of the partner {2}.",
+        "A copy fits only into a volume of the same size.",
+        &["Give both volumes the same size."];
+    VOLUMES_DIFFER = "CWREPL1404", 4, Failed, Environmental, Major, 8 "Configuration/Customization Error",
+        "The groups \"{0}\" and \"{1}\" do not have the same number of volumes: {2} and {3}.",
+        "The volumes of two partners belong together one by one, in their order.",
+        &["Add or remove volumes until both groups have as many."];
+    DESTINATION_FULL = "CWREPL1405", 4, Failed, UnavailableResource, Critical, 50 "Storage Capacity Problem",
+        "The file system of the destination of \"{0}\" is full.",
+        "A volume that is a sparse file takes space when it is written.",
+        &["Free space on the file system of the destination; copying then goes on by itself."];
+    SOURCE_READ = "CWREPL1406", 4, Failed, Hardware, Critical, 24 "I/O Device Error",
+        "The source volume \"{0}\" cannot be read.",
+        "The disk below the source reports an error.",
+        &["Check the disk of the source.", "Make the destination the source if its copy is good enough."];
+    DESTINATION_GONE = "CWREPL1407", 4, Failed, Environmental, Critical, 24 "I/O Device Error",
+        "The destination of \"{0}\" answers, but its volume takes no writes.",
+        "The volume of the destination was removed or its disk reports an error.",
+        &["Check the volume on the computer of the partner."];
+    TLS_REFUSED = "CWREPL1408", 4, Failed, Security, Major, 64 "Security Credential Mismatch",
+        "The volume \"{0}\" and its partner do not agree on encryption: {1}",
+        "One side does not accept the certificate of the other, or only one of them encrypts.",
+        &["Check replication.tls_directory in the configuration of both servers."];
+    VOLUME_LOCKED = "CWREPL1409", 4, Failed, Environmental, Major, 72 "Element Unavailable",
+        "Another program uses the volume \"{0}\".",
+        "A volume that replicates belongs to the replication engine alone.",
+        &["End the other program, or let it reach the volume through its export."];
+    DAEMON_DIED = "CWREPL1410", 4, Failed, Software, Critical, 48 "Software Program Abnormally Terminated",
+        "The replication engine of the volume \"{0}\" ended: {1}",
+        "The daemon was killed or met a defect. It is started again; at the source everything is then copied anew, because the record of the difference went with it.",
+        &["Nothing needs to be done unless it happens again; then look into the log of the server."];
+    TRACKING_LOST = "CWREPL1411", 4, Failed, Software, Major, 81 "Sync Loss or Mismatch",
+        "The record of what the partner of \"{0}\" lacks is lost: {1}",
+        "The copy ended by itself. Everything is copied anew.",
+        &["Nothing needs to be done: the full copy begins by itself."];
+    ENGINE_UNUSABLE = "CWREPL1412", 4, Failed, Environmental, Critical, 72 "Element Unavailable",
+        "The replication engine cannot be started for \"{0}\": {1}",
+        "qemu-storage-daemon 8.2 or newer does the work, confined to the files it needs.",
+        &["Install it: apt-get install qemu-utils (Debian 12: -t bookworm-backports).", "Set replication.program in the configuration to where it is."];
+    PLAINTEXT = "CWREPL1413", 4, Failed, Security, Major, 114 "Protection Mechanism Failure",
+        "The volume \"{0}\" is not replicated without encryption: {1}",
+        "Traffic between servers is encrypted; only on the loopback interface it may be plain, and only where the configuration says so.",
+        &["Set replication.tls_directory in the configuration of both servers.", "For trials on one machine set replication.plain_loopback = true."];
+    ENGINE_FAILED = "CWREPL1414", 4, Failed, Software, Major, 47 "Software Error",
+        "The replication engine failed with the volume \"{0}\": {1}",
+        "The engine gave a reason that has no message of its own.",
+        &["Look into the log of the server."];
+    NO_SYNC = "CWREPL1415", 3, Failed, Communications, Major, 111 "Timeout",
+        "The volume \"{0}\" did not begin to be copied within {1} seconds.",
+        "The partnership is made, but the two sides have not found each other yet. They go on trying.",
+        &["Look at the state of health (MSFT_WvrHealth) on both computers."];
+    NO_ENGINE = "CWREPL1416", 1, NotSupported, UnsupportedOperation, Minor, 8 "Configuration/Customization Error",
+        "{0}: {1} does not replicate, because its configuration names no replication engine.",
+        "Groups can be managed without an engine; partnerships cannot.",
+        &["Set replication.listen in the configuration of the server."];
+    ONE_COMPUTER = "CWREPL1417", 1, NotSupported, UnsupportedOperation, Minor, 1 "Other",
+        "{0}: both groups would be on {1}.",
+        "This version replicates between two computers.",
+        &["Make the second group on another computer."];
 }

@@ -171,13 +171,17 @@ impl Step for Record {
         })
         .await?;
         if let Some(group) = model.group_by_id(self.order.group.id) {
-            let instance = instances::group(&model, group, self.shared.computer());
+            let instance = instances::group(&self.shared, &model, group);
             context.set_result("Output", Value::Array(vec![Some(Value::Instance(Box::new(instance)))]));
         }
         Ok(String::new())
     }
 
     async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        // With a partner it stays, even if the job that made both fails later.
+        if self.shared.model().partnership_of(self.order.group.id).is_some() {
+            return Ok(());
+        }
         let (order, shared) = (Arc::clone(&self.order), Arc::clone(&self.shared));
         blocking(move || {
             let group = &order.group;

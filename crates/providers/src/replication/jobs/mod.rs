@@ -3,12 +3,14 @@
 pub mod clear;
 pub mod create;
 pub mod modify;
+pub mod partner;
 pub mod remove;
+pub mod topology;
 pub mod verify;
 pub mod volumes;
 
 use super::errors;
-use super::service::{Planned, Shared};
+use super::service::{ANSWER_WITHIN, Planned, Shared};
 use cimwright_sdk::cim::{ErrorDetail, InstancePath};
 use cimwright_sdk::jobs::{JobKind, JobSpec, Step};
 use serde::{Serialize, de::DeserializeOwned};
@@ -37,7 +39,7 @@ pub trait Order: Serialize + DeserializeOwned + Send + Sync + 'static {
             name: Self::NAME,
             description,
             touched,
-            wait: true,
+            wait: Some(ANSWER_WITHIN),
         }
     }
 }
@@ -71,5 +73,10 @@ pub fn kinds(shared: &Arc<Shared>) -> Vec<Arc<dyn JobKind>> {
         kind::<volumes::AddVolumes>(shared),
         kind::<modify::ModifyGroup>(shared),
         kind::<clear::Clear>(shared),
+        kind::<partner::CreatePartnership>(shared),
+        kind::<partner::RemovePartnership>(shared),
+        kind::<partner::SyncGroup>(shared),
+        kind::<topology::CreateTopology>(shared),
+        kind::<topology::RemoveTopology>(shared),
     ]
 }

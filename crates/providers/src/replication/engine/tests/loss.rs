@@ -195,6 +195,36 @@ async fn a_steady_writer_notices_nothing_and_nothing_is_left_out() {
 }
 
 #[tokio::test]
+async fn applications_may_connect_while_mirrors_come_and_go() {
+    let stage = Stage::set().await;
+    let (a, _b, export) = stage.in_sync(64 * MIB, CopyMode::Synchronous).await;
+    for round in 0..6 {
+        let writer = {
+            let export = export.clone();
+            // Connects at some moment of what follows.
+            tokio::spawn(async move {
+                for seed in 0..4 {
+                    stream(&export, 64 * MIB, 30, round * 10 + seed).await?;
+                }
+                Ok::<_, String>(())
+            })
+        };
+        if round % 3 == 2 {
+            a.stop().await.expect("stops");
+            a.start(stage.partner(), Basis::Full(FullReason::Requested), CopyMode::Synchronous)
+                .await
+                .expect("starts");
+        } else {
+            a.set_mode(CopyMode::Asynchronous).await.expect("changes");
+            a.set_mode(CopyMode::Synchronous).await.expect("changes back");
+        }
+        writer.await.expect("no panic").expect("every write is acknowledged");
+        until_in_sync(&a).await;
+        stage.assert_identical();
+    }
+}
+
+#[tokio::test]
 async fn a_broken_mirror_can_be_ended_and_started_anew() {
     let stage = Stage::set().await;
     let (a, b, export) = stage.in_sync(64 * MIB, CopyMode::Synchronous).await;

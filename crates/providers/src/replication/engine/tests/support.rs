@@ -185,15 +185,25 @@ pub(super) async fn try_write(
     let uri = export.uri();
     let run = move || {
         let write = format!("write -P {pattern} {offset} {bytes}");
-        let output = Command::new("qemu-io")
-            .args(["-f", "raw", "-c", &write, "-c", "flush", &uri])
-            .output()
-            .unwrap_or_else(|error| panic!("qemu-io: {error}: {INSTALL}"));
+        let output =
+            connected(Command::new("qemu-io").args(["-f", "raw", "-c", &write, "-c", "flush", &uri]));
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         if output.status.success() && !text.contains("rror") { Ok(()) } else { Err(text) }
     };
     tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+/// Runs an application, again when it finds the door shut.
+fn connected(command: &mut Command) -> std::process::Output {
+    let start = Instant::now();
+    loop {
+        let output = command.output().unwrap_or_else(|error| panic!("qemu-io: {error}: {INSTALL}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !said.contains("Failed to connect to") || start.elapsed() > PATIENCE {
+            return output;
+        }
+    }
 }
 
 /// Writes many small blocks all over the volume, as fast as they are acknowledged. The same seed gives the same blocks.
@@ -213,7 +223,8 @@ pub(super) async fn stream(
             let offset = (value >> 20) % (bytes / 4096) * 4096;
             command.arg("-c").arg(format!("write -q -P {} {offset} 4096", (number + seed) % 255 + 1));
         }
-        let output = command.arg(&uri).output().unwrap_or_else(|error| panic!("qemu-io: {error}: {INSTALL}"));
+        command.arg(&uri);
+        let output = connected(&mut command);
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         if output.status.success() && text.is_empty() { Ok(()) } else { Err(text) }

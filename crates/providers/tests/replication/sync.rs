@@ -1,0 +1,299 @@
+//! Real blocks between two computers, moved by the installed qemu-storage-daemon.
+
+use crate::harness::{Answer, Host, MIB, Net, flag, number, output, text, texts};
+use cimwright_sdk::cim::Instance;
+use cimwright_sdk::jobs::{JobId, JobRecord, JobState};
+use cimwright_sdk::remote::RemoteError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Only there to end a broken test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Pair {
+    net: Net,
+    alpha: Host,
+    beta: Host,
+}
+
+/// Two computers with a group each, whose volumes have this size; that of the source has content.
+async fn pair(size: u64) -> Pair {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    for (host, group) in [(&alpha, "A"), (&beta, "B")] {
+        let volume = host.volume("v", size);
+        let new = vec![
+            text("Name", group),
+            texts("VolumeName", &[&volume]),
+            text("LogVolumeName", &host.path("log")),
+            number("LogSizeInBytes", 2 * MIB),
+        ];
+        host.done("NewSrGroup", new).await;
+    }
+    std::fs::write(alpha.path("v"), content(size, 1)).expect("written");
+    Pair { net, alpha, beta }
+}
+
+fn content(size: u64, seed: u64) -> Vec<u8> {
+    let mut value = seed;
+    let words = std::iter::repeat_with(|| {
+        value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        value
+    });
+    words.take((size / 8) as usize).flat_map(u64::to_le_bytes).collect()
+}
+
+impl Pair {
+    fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
+        vec![
+            text("SourceRGName", "A"),
+            text("DestinationComputerName", "beta"),
+            text("DestinationRGName", "B"),
+        ]
+    }
+
+    async fn join(&self, mode: u64) -> Arc<JobRecord> {
+        let answer = self
+            .alpha
+            .call("CreatePartnership", [self.names(), vec![number("ReplicationMode", mode)]].concat());
+        let answer = answer.await;
+        self.ended(answer).await
+    }
+
+    /// The newest job of the source, once it has ended.
+    async fn ended(&self, answer: Answer) -> Arc<JobRecord> {
+        let id: JobId = self.alpha.newest().await.expect("a job").id();
+        let job = self.alpha.jobs.wait_end(id, PATIENCE).await.expect("the store").expect("there");
+        assert!(job.run.state.is_finished(), "{answer:?} {job:?}");
+        job
+    }
+
+    async fn replica(&self) -> Instance {
+        self.alpha.instances("MSFT_WvrReplica").await.remove(0)
+    }
+
+    async fn until(&self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let replica = self.replica().await;
+            if wanted(&replica) {
+                return replica;
+            }
+            assert!(Instant::now() < limit, "not {what}: {replica:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn identical(&self) -> bool {
+        std::fs::read(self.alpha.path("v")).unwrap() == std::fs::read(self.beta.path("v")).unwrap()
+    }
+}
+
+fn status(replica: &Instance) -> Option<u64> {
+    replica.get_u64("ReplicationStatus")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partners_become_the_same_pause_resume_and_part() {
+    let pair = pair(32 * MIB).await;
+    let job = pair.join(1).await;
+    assert_eq!(job.run.state, JobState::Completed, "{job:?}");
+    assert!(job.run.progress.total >= 32 * MIB, "the job counts bytes: {:?}", job.run.progress);
+    let replica = pair.until("replicating", |r| status(r) == Some(1)).await;
+    assert!(replica.get("LastInSyncTime").is_some());
+    assert_eq!(replica.get_u64("NumOfBytesRemaining"), Some(0));
+    assert!(pair.identical());
+    let there = pair.beta.instances("MSFT_WvrReplicationPartnership").await;
+    assert_eq!(there[0].get_str("SourceComputerName"), Some("alpha"));
+    assert_eq!(pair.beta.instances("Cimwright_ReplicaEndpoint").await.len(), 1);
+
+    pair.alpha.done("SuspendGroup", vec![text("Name", "A")]).await;
+    assert_eq!(status(&pair.replica().await), Some(5));
+    let group = output(&pair.alpha.done("GetGroup", vec![text("Name", "A")]).await).remove(0);
+    assert_eq!(group.get("IsSuspended").and_then(|v| v.as_bool()), Some(true));
+    let answer = pair.alpha.call("SyncGroup", vec![text("Name", "A")]).await;
+    assert_eq!(pair.ended(answer).await.run.state, JobState::Completed);
+
+    let modify = |more| [pair.names(), vec![more]].concat();
+    let method = "SetPartnershipModifyPartnership";
+    pair.alpha.done(method, modify(number("ReplicationMode", 2))).await;
+    pair.until("asynchronous", |r| status(r) == Some(12)).await;
+    pair.alpha.done(method, modify(number("ReplicationMode", 1))).await;
+    pair.until("synchronous", |r| status(r) == Some(1)).await;
+    pair.alpha.refused("CWREPL1121", method, modify(number("LogSizeInBytes", 4 * MIB))).await;
+    pair.alpha.refused("CWREPL1105", method, modify(number("AsyncRPO", 0))).await;
+
+    pair.alpha.refused("CWREPL1106", "CreatePartnership", pair.names()).await;
+    pair.alpha.done("RemovePartnership", pair.names()).await;
+    for host in [&pair.alpha, &pair.beta] {
+        assert!(host.instances("MSFT_WvrReplicationPartnership").await.is_empty());
+        let group = host.instances("MSFT_WvrReplicationGroup").await.remove(0);
+        assert_eq!(group.get_u64("ReplicationStatus"), Some(15));
+    }
+    pair.alpha.refused("CWREPL1107", "RemovePartnership", pair.names()).await;
+    assert!(pair.identical());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partnership_can_wait_for_its_first_copy() {
+    let pair = pair(8 * MIB).await;
+    let waiting = [pair.names(), vec![flag("PreventReplication", true)]].concat();
+    let made = pair.alpha.done("CreatePartnership", waiting).await;
+    assert_eq!(output(&made)[0].get_str("DestinationRGName"), Some("B"));
+    assert!(!pair.identical());
+    let answer = pair.alpha.call("SyncGroup", vec![text("Name", "A")]).await;
+    assert_eq!(pair.ended(answer).await.run.state, JobState::Completed);
+    assert!(pair.identical());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_destination_comes_back_and_the_sides_become_the_same() {
+    let pair = pair(16 * MIB).await;
+    assert_eq!(pair.join(2).await.run.state, JobState::Completed);
+    let endpoint = pair.beta.instances("Cimwright_ReplicaEndpoint").await.remove(0);
+    assert!(endpoint.get("ApplicationUri").is_none(), "nobody writes to a destination");
+    kill_listener(endpoint.get_u64("Port").expect("a port") as u16);
+    let uri = pair.alpha.instances("Cimwright_ReplicaEndpoint").await.remove(0);
+    write(uri.get_str("ApplicationUri").expect("a source is there for applications"));
+    pair.until("out of sync", |r| r.get("LastOutOfSyncTime").is_some()).await;
+    pair.until("replicating again", |r| status(r) == Some(12) && r.get_u64("NumOfBytesRemaining") == Some(0))
+        .await;
+    let again = pair.beta.instances("Cimwright_ReplicaEndpoint").await.remove(0);
+    assert_ne!(again.get_u64("Port"), endpoint.get_u64("Port"), "another daemon listens");
+    assert_eq!(std::fs::read(pair.alpha.path("v")).unwrap()[..4096], [0x5a; 4096]);
+    pair.alpha.done("RemovePartnership", pair.names()).await;
+    assert!(pair.identical());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topology_is_made_and_removed_in_one_call() {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    let (a, b) = (alpha.volume("v", 8 * MIB), beta.volume("v", 8 * MIB));
+    std::fs::write(&a, content(8 * MIB, 3)).unwrap();
+    let whole = vec![
+        text("SourceRGName", "A"),
+        texts("SourceVolumeName", &[&a]),
+        text("SourceLogVolumeName", &alpha.path("log")),
+        text("DestinationComputerName", "beta"),
+        text("DestinationRGName", "B"),
+        texts("DestinationVolumeName", &[&b]),
+        text("DestinationLogVolumeName", &beta.path("log")),
+        number("LogSizeInBytes", 2 * MIB),
+    ];
+    alpha.call("CreateTopology", whole.clone()).await;
+    let pair = Pair { net, alpha, beta };
+    let job = pair.ended(Answer { code: 0, out: Vec::new() }).await;
+    assert_eq!(job.run.state, JobState::Completed, "{job:?}");
+    assert!(pair.identical());
+    pair.alpha.refused("CWREPL1106", "CreateTopology", whole).await;
+    pair.alpha.done("RemoveTopology", pair.names()).await;
+    for host in [&pair.alpha, &pair.beta] {
+        assert!(host.instances("MSFT_WvrReplicationGroup").await.is_empty());
+        let left: Vec<_> = std::fs::read_dir(&host.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["v"], "only the volume is left");
+    }
+    assert!(pair.identical());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topology_that_cannot_be_made_leaves_nothing_on_either_side() {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    // Of different sizes, which is only seen when both groups are there.
+    let (a, b) = (alpha.volume("v", 8 * MIB), beta.volume("v", 4 * MIB));
+    let whole = vec![
+        text("SourceRGName", "A"),
+        texts("SourceVolumeName", &[&a]),
+        text("SourceLogVolumeName", &alpha.path("log")),
+        text("DestinationComputerName", "beta"),
+        text("DestinationRGName", "B"),
+        texts("DestinationVolumeName", &[&b]),
+        text("DestinationLogVolumeName", &beta.path("log")),
+    ];
+    let answer = alpha.call("CreateTopology", whole).await;
+    alpha.says("CWREPL1403", &answer).await;
+    for host in [&alpha, &beta] {
+        assert!(host.instances("MSFT_WvrReplicationGroup").await.is_empty());
+        let left: Vec<_> = std::fs::read_dir(&host.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["v"]);
+    }
+}
+
+/// Writes the first MiB through the export, as an application does.
+fn write(uri: &str) {
+    let output = std::process::Command::new("qemu-io")
+        .args(["-f", "raw", "-c", "write -P 0x5a 0 1M", "-c", "flush", uri])
+        .output()
+        .expect("qemu-io is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("wrote 1048576"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_two_groups_apart_is_told() {
+    let pair = pair(4 * MIB).await;
+    let with = |more: Vec<cimwright_sdk::cim::Param>| [pair.names(), more].concat();
+    let here = vec![
+        text("SourceRGName", "A"),
+        text("DestinationComputerName", "alpha"),
+        text("DestinationRGName", "B"),
+    ];
+    pair.alpha.refused("CWREPL1417", "CreatePartnership", here).await;
+    pair.alpha.refused("CWREPL1121", "CreatePartnership", with(vec![flag("Seeded", true)])).await;
+    pair.alpha.refused("CWREPL1105", "CreatePartnership", with(vec![number("AsyncRPO", 0)])).await;
+    pair.alpha.refused("CWREPL1107", "SuspendGroup", vec![text("Name", "A")]).await;
+    pair.alpha.refused("CWREPL1107", "SyncGroup", vec![text("Name", "A")]).await;
+    // Another volume there.
+    let more = pair.beta.volume("more", MIB);
+    pair.beta.done("SetGroupAddVolumes", vec![text("Name", "B"), texts("AddVolumeName", &[&more])]).await;
+    let answer = pair.alpha.call("CreatePartnership", pair.names()).await;
+    pair.alpha.says("CWREPL1404", &answer).await;
+    // Of another size.
+    let small = pair.alpha.volume("small", 2 * MIB);
+    pair.alpha.done("SetGroupAddVolumes", vec![text("Name", "A"), texts("AddVolumeName", &[&small])]).await;
+    let answer = pair.alpha.call("CreatePartnership", pair.names()).await;
+    pair.alpha.says("CWREPL1403", &answer).await;
+    // A partner that is away; nothing is left of the attempt.
+    pair.net.break_with(RemoteError::Unreachable { name: "beta".to_owned(), reason: "gone".to_owned() });
+    let answer = pair.alpha.call("CreatePartnership", pair.names()).await;
+    pair.alpha.says("CWREPL1302", &answer).await;
+    pair.net.mend();
+    for host in [&pair.alpha, &pair.beta] {
+        assert!(host.instances("MSFT_WvrReplicationPartnership").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn without_an_engine_there_are_no_partners() {
+    let host = Host::new().await;
+    host.group("G").await;
+    host.refused("CWREPL1416", "CreatePartnership", vec![text("SourceRGName", "G")]).await;
+}
+
+/// Kills the daemon that listens at a port of the loopback interface.
+fn kill_listener(port: u16) {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let wanted = format!("0100007F:{port:04X}");
+    let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
+    let inode = line.split_whitespace().nth(9).expect("an inode").to_owned();
+    let link = format!("socket:[{inode}]");
+    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let has = fds
+            .flatten()
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|l| l.as_os_str() == link.as_str()));
+        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        if has && name.starts_with("qemu-storage") {
+            let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
+            let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+            return;
+        }
+    }
+    panic!("nobody listens at {port}");
+}
