@@ -61,6 +61,80 @@ pub(crate) fn packages(needs: &[Need], may_install: bool) -> Result<()> {
     Ok(())
 }
 
+/// The engine of Storage Replica, in the least version that can do all it needs. Debian 12's own is older; its backports have a
+/// newer one, which also brings a newer qemu-img.
+pub(crate) fn storage_daemon(may_install: bool) -> Result<()> {
+    const LEAST: (u32, u32) = (8, 2);
+    let new_enough = || storage_daemon_version().is_some_and(|version| version >= LEAST);
+    if new_enough() {
+        return Ok(());
+    }
+    let release = codename().unwrap_or_else(|| "bookworm".to_owned());
+    let backports = format!("{release}-backports");
+    let missing = Failure::Missing {
+        what: format!("qemu-storage-daemon {}.{} or newer", LEAST.0, LEAST.1),
+        run: format!(
+            "add the suite {backports} to the apt sources, then: apt-get update && apt-get install -y --no-install-recommends -t {backports} qemu-utils"
+        ),
+    };
+    if !may_install || !is_root() || process::find("apt-get").is_none() {
+        return Err(missing);
+    }
+    let start = Instant::now();
+    refresh_lists()?;
+    // Where this machine gets the release from, it gets the backports from too.
+    let targets = process::read(apt_get().args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(CODENAME) $(COMPONENT)",
+        "Created-By: Packages",
+    ]))?;
+    let mut known = targets.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.next()?, words.next()?))
+    });
+    if !known.clone().any(|(_, codename, _)| codename == backports) {
+        let Some((archive, ..)) =
+            known.find(|(_, codename, component)| *codename == release && *component == "main")
+        else {
+            return Err(missing);
+        };
+        let list = Path::new("/etc/apt/sources.list.d/cimwright-backports.list");
+        let line = format!(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {archive} {backports} main\n"
+        );
+        std::fs::write(list, line).map_err(Failure::io("write", list))?;
+        refresh_lists()?;
+    }
+    process::read(apt_get().args([
+        "install",
+        "-y",
+        "--no-install-recommends",
+        "-t",
+        &backports,
+        "qemu-utils",
+    ]))?;
+    if !new_enough() {
+        return Err(missing);
+    }
+    term::done(format_args!("installed qemu-utils from {backports}"), Some(start.elapsed()));
+    Ok(())
+}
+
+fn storage_daemon_version() -> Option<(u32, u32)> {
+    let text = process::read(Command::new("qemu-storage-daemon").arg("--version")).ok()?;
+    let number = text.split_once("version ")?.1;
+    let mut parts = number.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The release of the system, such as `bookworm`.
+fn codename() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some(value.trim_matches('"').to_owned())
+}
+
 /// A Python environment with exactly the packages of `requirements`; gives its interpreter. Made anew when that file changes.
 pub(crate) fn python(requirements: &Path, may_install: bool) -> Result<PathBuf> {
     let home = process::target_directory().join("interop-venv");

@@ -95,6 +95,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         needs.push(install::PYTHON_VENV);
     }
     install::packages(&needs, options.may_install)?;
+    if options.only.contains(&Stage::Rust) {
+        install::storage_daemon(options.may_install)?;
+    }
     if options.only.contains(&Stage::Interop) {
         install::python(&interop::requirements(), options.may_install)?;
     }

@@ -37,7 +37,7 @@ pub use lock::VolumeLock;
 pub use qmp::DaemonEvent;
 pub use replica::{ApplicationExport, Replica, ReplicaSpec, Role};
 pub use status::{CopyMode, IoStatus, MirrorPhase, MirrorStatus};
-pub use tls::{TlsDirectory, TlsRole};
+pub use tls::{TlsDirectory, TlsDirectoryError, TlsRole};
 pub use trust::{Basis, FullReason, MarkerError, Standing, SyncMarker, basis};
 pub use volume::{Volume, VolumeError, VolumeKind};
 
