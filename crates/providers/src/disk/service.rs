@@ -48,6 +48,24 @@ enum JobType {
     Validate = 9,
 }
 
+impl JobType {
+    /// What a job of the type is called when there is no order to name it.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Unknown => "Disk operation",
+            Self::Creation => "Create disk",
+            Self::FloppyCreation => "Create floppy disk",
+            Self::Compaction => "Compact disk",
+            Self::Expansion => "Resize disk",
+            Self::Merging => "Merge disk",
+            Self::Conversion => "Convert disk",
+            Self::LoopbackMount => "Attach disk",
+            Self::GetInfo => "Describe disk",
+            Self::Validate => "Validate disk",
+        }
+    }
+}
+
 /// The provider.
 #[derive(Debug)]
 pub struct ImageManagement {
@@ -384,8 +402,8 @@ impl ImageManagement {
         let planned = Planned {
             kind: "",
             payload: String::new(),
-            name: "Refused disk operation",
-            description: format!("A call about {path} that was refused"),
+            name: kind.title(),
+            description: format!("{}, which was refused: {path}", kind.title()),
             touched: Vec::new(),
         };
         Decision::No(self.job(kind, planned), reason)
