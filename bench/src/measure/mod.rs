@@ -117,8 +117,8 @@ impl Options {
             Extent {
                 rounds: 7,
                 span: Duration::from_millis(1500),
-                disk: 3 << 30,
-                conversions: 5,
+                disk: 4 << 30,
+                conversions: 11,
                 stored: vec![100, 10_000, 1_000_000],
                 many: 100_000,
                 startups: 10,
