@@ -51,7 +51,7 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When the server cannot start; the text says what to do.
 pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
-    start(&args).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, error.to_string()))
+    start(&args).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, whole_reason(&*error)))
 }
 
 fn start(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
@@ -124,6 +124,20 @@ fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// An error with the reasons behind it that its own text does not tell already.
+fn whole_reason(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(cause) = behind {
+        let reason = cause.to_string();
+        if !text.contains(&reason) {
+            let _ = write!(text, ": {reason}");
+        }
+        behind = cause.source();
+    }
+    text
+}
+
 /// Written beside and renamed, so that whoever waits for the file never sees half of it.
 fn write_ports(file: &Path, server: &Server) -> Result<(), Box<dyn Error>> {
     let addresses = server.local_addrs();
@@ -141,4 +155,23 @@ fn write_ports(file: &Path, server: &Server) -> Result<(), Box<dyn Error>> {
     std::fs::write(&beside, text)
         .and_then(|()| std::fs::rename(&beside, file))
         .map_err(|e| format!("cannot write {}: {e}", file.display()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_behind_an_error_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the root cannot be opened")]
+        struct Silent(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("the root cannot be opened: {0}")]
+        struct Telling(#[source] std::io::Error);
+        let cause = || std::io::Error::other("no such thing");
+        let text = "the root cannot be opened: no such thing";
+        assert_eq!(whole_reason(&Silent(cause())), text);
+        assert_eq!(whole_reason(&Telling(cause())), text);
+    }
 }
