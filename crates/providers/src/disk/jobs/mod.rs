@@ -7,6 +7,7 @@ pub mod resize;
 pub mod steps;
 pub mod toolbox;
 pub mod validate;
+mod write_behind;
 
 pub use toolbox::Toolbox;
 

@@ -95,7 +95,7 @@ impl Step for RoomCheck {
             virtual_size_bytes: old,
         };
         let started = self.tools.engine.start_tail_check(&request).await;
-        match attend(context, started, Share { total: 0 }, &names).await? {
+        match attend(context, started, Share::default(), &names).await? {
             Comparison::Identical { .. } => Ok(String::new()),
             Comparison::Different { at_byte } => {
                 let at = self.size.saturating_add(at_byte.unwrap_or(0));

@@ -2,6 +2,7 @@
 //! it its name.
 
 use super::toolbox::{Identity, Share, Tools, attend, blocking, failed};
+use super::write_behind::WriteBehind;
 use crate::disk::engine::{ConvertRequest, CreateRequest, EngineFile, ImageLayout, Repair};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
@@ -48,7 +49,7 @@ impl Verify {
         backing: &[EngineFile],
     ) -> Result<(), StepError> {
         let started = self.tools.engine.start_check(file, self.format, Repair::None, backing).await;
-        attend(context, started, Share { total: 0 }, names).await.map(|_| ())
+        attend(context, started, Share::default(), names).await.map(|_| ())
     }
 }
 
@@ -160,7 +161,7 @@ impl Step for Copy {
                 backing: None,
             };
             let started = self.tools.engine.start_create(&request).await;
-            attend(context, started, Share { total: 0 }, &names).await?;
+            attend(context, started, Share::default(), &names).await?;
         }
         let request = ConvertRequest {
             source,
@@ -172,8 +173,11 @@ impl Step for Copy {
             into_existing: grows,
             max_file_bytes: None,
         };
+        let mut behind = WriteBehind::of(&place, &temp).map_err(fail)?;
         let started = self.tools.engine.start_convert(&request).await;
-        attend(context, started, Share { total: old_size.min(new_size) }, &names).await?;
+        let share = Share { total: old_size.min(new_size), behind: Some(&mut behind) };
+        attend(context, started, share, &names).await?;
+        behind.finish(&place).await.map_err(fail)?;
         let identity = Identity::of_temp(&place, &temp).map_err(fail)?;
         Ok(serde_json::to_string(&identity).unwrap_or_default())
     }
@@ -217,7 +221,7 @@ impl Step for Empty {
         let request =
             CreateRequest { target, layout: self.layout, virtual_size_bytes: self.size, backing: None };
         let started = self.tools.engine.start_create(&request).await;
-        attend(context, started, Share { total: 0 }, &names).await?;
+        attend(context, started, Share::default(), &names).await?;
         let identity = Identity::of_temp(&place, &temp).map_err(fail)?;
         Ok(serde_json::to_string(&identity).unwrap_or_default())
     }

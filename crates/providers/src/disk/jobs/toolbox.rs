@@ -1,5 +1,6 @@
 //! What every disk job needs: paths, the engine, and the way to run it under a job's control.
 
+use super::write_behind::WriteBehind;
 use crate::disk::engine::{
     EngineError, EngineFile, FailureCause, Grant, QemuImg, QemuInfo, Running, SignalError, SpawnError,
 };
@@ -276,10 +277,12 @@ pub fn failed(context: &StepContext, names: &Names, reason: ErrorDetail) -> Step
 }
 
 /// What part of the job's work a command does.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
+#[derive(Debug, Default)]
+pub struct Share<'a> {
     /// The bytes it works on; 0 for a command whose progress is not that of the job.
     pub total: u64,
+    /// What is to be told how much it has written.
+    pub behind: Option<&'a mut WriteBehind>,
 }
 
 /// Waits for a command while the job listens: pauses it, lets it go on, stops it as the job wishes.
@@ -289,7 +292,7 @@ pub struct Share {
 pub async fn attend<T: Send>(
     context: &StepContext,
     started: Result<Running<T>, SpawnError>,
-    share: Share,
+    mut share: Share<'_>,
     names: &Names,
 ) -> Result<T, StepError> {
     enum Seen<T> {
@@ -337,7 +340,7 @@ pub async fn attend<T: Send>(
             Seen::Ended(result) => {
                 if result.is_ok() && share.total > 0 {
                     // Its last word may not have been read before its end was seen.
-                    let Share { total } = share;
+                    let total = share.total;
                     context.set_progress(Progress { done: total, total, share: 10_000 });
                 }
                 return result.map_err(|f| failed(context, names, errors::engine_failed(&f, names)));
@@ -346,11 +349,11 @@ pub async fn attend<T: Send>(
             Seen::Progress if share.total == 0 => {}
             Seen::Progress => {
                 let percent = progress.borrow_and_update().clamp(0.0, 100.0);
-                context.set_progress(Progress {
-                    done: (share.total as f64 * percent / 100.0) as u64,
-                    total: share.total,
-                    share: (percent * 100.0) as u16,
-                });
+                let done = (share.total as f64 * percent / 100.0) as u64;
+                context.set_progress(Progress { done, total: share.total, share: (percent * 100.0) as u16 });
+                if let Some(behind) = &mut share.behind {
+                    behind.written(done).await;
+                }
             }
         }
     }

@@ -317,6 +317,11 @@ impl ResolvedPath {
         rustix::fs::fsync(parent).map_err(|errno| self.failed(FileOperation::Sync, errno))
     }
 
+    /// What it means for this place that a file beside it could not be synced.
+    pub fn sync_failed(&self, error: &std::io::Error) -> FileError {
+        self.failed(FileOperation::Sync, Errno::from_io_error(error).unwrap_or(Errno::IO))
+    }
+
     /// Gives the unfinished file the owner and the permissions of the file whose place it will take. A server that may not give
     /// files away leaves the owner as it is.
     ///
