@@ -31,6 +31,7 @@ mod query;
 mod registry;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
+pub use cimwright_jobs::{Clock, SystemClock};
 pub use cimwright_sdk::{Principal, Role};
 pub use registry::BuildError;
 pub use stream::ObjectStream;

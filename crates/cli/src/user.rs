@@ -28,6 +28,10 @@ enum UserCommand {
         /// Read the password from standard input (one line); the only way, so that it is seen in no list of processes.
         #[arg(long, required = true)]
         password_stdin: bool,
+        /// Also let the user log in with NTLM (WS-Management over HTTP). The hash that this needs is as good as the password for
+        /// whoever can read the users file.
+        #[arg(long)]
+        ntlm: bool,
         /// Replace a user of that name.
         #[arg(long)]
         replace: bool,
@@ -84,7 +88,7 @@ pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
 
 fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
     match command {
-        UserCommand::Add { name, role, password_stdin: _, replace, state } => {
+        UserCommand::Add { name, role, password_stdin: _, ntlm, replace, state } => {
             let mut password = String::new();
             std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
             let password = password.lines().next().unwrap_or_default();
@@ -94,7 +98,12 @@ fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 );
             }
             state_directory::make(&state)?;
-            UsersFile::in_state(&state).add(&name, role.into(), password, replace)?;
+            let users = UsersFile::in_state(&state);
+            if ntlm {
+                users.add_for_ntlm(&name, role.into(), password, replace)?;
+            } else {
+                users.add(&name, role.into(), password, replace)?;
+            }
         }
         UserCommand::Rm { name, state } => UsersFile::in_state(&state).remove(&name)?,
         UserCommand::Ls { state } => {

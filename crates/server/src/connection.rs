@@ -1,7 +1,7 @@
 //! One connection: requests come in, answers go out, until one side has had enough.
 
 use crate::Principal;
-use crate::auth::{Refused, Transport};
+use crate::auth::{ConnectionLogin, Refused, Transport};
 use crate::body::ResponseBody;
 use crate::http;
 use crate::progress::{Patience, Progress, Watched};
@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) host: String,
     /// The user of a connection that proves by itself whose it is.
     principal: Option<Arc<Principal>>,
+    /// The login of several messages, if the client went through one.
+    pub(crate) login: ConnectionLogin,
     progress: Arc<Progress>,
 }
 
@@ -49,7 +51,8 @@ impl Connection {
             (Some(port), _) => format!("{}:{port}", app.computer_name),
         };
         let principal = app.auth.connected(&transport);
-        Self { transport, host, principal, progress: Arc::new(Progress::new(patience)), app }
+        let login = ConnectionLogin::default();
+        Self { transport, host, principal, login, progress: Arc::new(Progress::new(patience)), app }
     }
 
     /// Who asks.
@@ -57,7 +60,8 @@ impl Connection {
     /// # Errors
     /// Why it cannot be told.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Refused> {
-        self.app.auth.authenticate(headers, &self.transport, self.principal.as_ref()).await
+        let principal = self.principal.as_ref();
+        self.app.auth.authenticate(headers, &self.transport, principal, &self.login).await
     }
 }
 

@@ -28,7 +28,11 @@ pub(crate) async fn answer(
         "/wsman" | "/wsman/" => text(StatusCode::NOT_FOUND, "WS-Management is not served here yet.\n"),
         _ => cimxml::handle(parts, &mut body, connection).await,
     };
-    let response = if body.has_ended() { response } else { finish(response, waits, body, connection).await };
+    let mut response =
+        if body.has_ended() { response } else { finish(response, waits, body, connection).await };
+    if let Some(token) = connection.login.take_say() {
+        response.headers_mut().append(WWW_AUTHENTICATE, token);
+    }
     connection.app.metrics.http(response.status());
     response
 }
@@ -51,13 +55,18 @@ pub(crate) fn refuse(why: Refused, connection: &Connection) -> Response<Response
     app.metrics.refused(why);
     tracing::debug!(transport = ?connection.transport, reason = why.name(), "refused");
     let status = match why {
-        Refused::Missing | Refused::Malformed | Refused::Wrong => StatusCode::UNAUTHORIZED,
+        Refused::Missing | Refused::Malformed | Refused::Wrong | Refused::Continue => {
+            StatusCode::UNAUTHORIZED
+        }
         Refused::Insecure => StatusCode::FORBIDDEN,
         Refused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = text(status, format!("{}\n", why.text()));
-    if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, app.auth.challenge());
+    // While a login goes on there is nothing to choose from.
+    if status == StatusCode::UNAUTHORIZED && why != Refused::Continue {
+        for challenge in app.auth.challenges() {
+            response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+        }
     }
     response
 }

@@ -170,7 +170,7 @@ impl Server {
         config.validate()?;
         let state = &config.server.state;
         private_directory(state).map_err(|source| StartError::State { path: state.clone(), source })?;
-        let auth = Authenticator::new(&config.auth, UsersFile::in_state(state))
+        let auth = Authenticator::new(&config.auth, UsersFile::in_state(state), config.computer_name())
             .map_err(|_| StartError::NoRandomness)?;
         let http = config.server.http.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
         let https = if config.server.https.is_empty() {

@@ -126,9 +126,34 @@ impl BasicAuth {
             self.failing().remove(&(name, peer));
             return Ok(principal);
         }
+        self.failed(name, peer).await;
+        Err(Refusal::Wrong)
+    }
+
+    /// The user of a name as the file has it now. NTLM does not tell capitals from small letters, so a user whose name is the same but
+    /// for that is found too, if it is only one.
+    pub(super) fn find(&self, name: &str) -> Option<User> {
+        self.refresh();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = known.users.get(name) {
+            return Some(user.clone());
+        }
+        let lower = name.to_lowercase();
+        let mut alike = known.users.values().filter(|user| user.name.to_lowercase() == lower);
+        alike.next().filter(|_| alike.next().is_none()).cloned()
+    }
+
+    /// Whether anybody may log in with NTLM.
+    pub(super) fn knows_ntlm(&self) -> bool {
+        self.refresh();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.users.values().any(|user| user.nt_hash.is_some())
+    }
+
+    /// Counts a failed login and waits as long as the answer to it is kept back.
+    pub(super) async fn failed(&self, name: String, peer: Option<IpAddr>) {
         let count = self.count_failure(name, peer);
         tokio::time::sleep(delay(count)).await;
-        Err(Refusal::Wrong)
     }
 
     /// Reads the users again if their file has changed. Asking for that costs one `stat`, far less than a request, so it is done

@@ -1,16 +1,22 @@
 //! Who asks. Nothing reaches the broker without a [`Principal`], and in this crate only this module makes one.
 
 mod basic;
+mod login;
+mod negotiate;
 mod peer;
 pub mod users;
 
 use crate::Principal;
 use crate::config::{AuthConfig, UnixPeer};
 use basic::BasicAuth;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use login::{Heard, Unheard};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use users::UsersFile;
+
+pub(crate) use login::ConnectionLogin;
+pub(crate) use negotiate::sealed_protocol;
 
 /// How a client is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +63,14 @@ pub enum Refused {
     Insecure,
     /// The credentials could not be checked.
     Unavailable,
+    /// The login is not at its end; the client has to answer.
+    Continue,
 }
 
 impl Refused {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::Missing, Self::Malformed, Self::Wrong, Self::Insecure, Self::Unavailable];
+    pub const ALL: [Self; 6] =
+        [Self::Missing, Self::Malformed, Self::Wrong, Self::Insecure, Self::Unavailable, Self::Continue];
 
     /// A short name, for metrics.
     pub fn name(self) -> &'static str {
@@ -72,6 +80,7 @@ impl Refused {
             Self::Wrong => "wrong",
             Self::Insecure => "insecure",
             Self::Unavailable => "unavailable",
+            Self::Continue => "continue",
         }
     }
 
@@ -79,13 +88,17 @@ impl Refused {
     pub fn text(self) -> &'static str {
         match self {
             Self::Missing => "Log in with a user name and a password (Basic authentication).",
-            Self::Malformed => "The header Authorization is not `Basic` with the base64 of `name:password`.",
+            Self::Malformed => {
+                "The header Authorization is not `Basic` with the base64 of `name:password`, nor the next message of \
+                 a login with `Negotiate`."
+            }
             Self::Wrong => "The user name or the password is wrong.",
             Self::Insecure => {
                 "This server takes passwords over plain HTTP only from its own machine. Use HTTPS, or set \
                  insecure_basic_over_http in the section [auth] of its configuration."
             }
             Self::Unavailable => "The password could not be checked. Try again; the server's log says more.",
+            Self::Continue => "The login goes on.",
         }
     }
 }
@@ -96,6 +109,7 @@ pub(crate) struct Authenticator {
     insecure_basic_over_http: bool,
     unix_peers: Vec<UnixPeer>,
     own_uid: u32,
+    computer: String,
     challenge: HeaderValue,
 }
 
@@ -104,7 +118,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(crate) fn new(config: &AuthConfig, users: UsersFile) -> Result<Self, ring::error::Unspecified> {
+    pub(crate) fn new(
+        config: &AuthConfig,
+        users: UsersFile,
+        computer: String,
+    ) -> Result<Self, ring::error::Unspecified> {
         let challenge = HeaderValue::try_from(format!("Basic realm=\"{}\"", config.realm))
             .unwrap_or(HeaderValue::from_static("Basic realm=\"cimwright\""));
         Ok(Self {
@@ -112,6 +130,7 @@ impl Authenticator {
             insecure_basic_over_http: config.insecure_basic_over_http,
             unix_peers: config.unix_peers.clone(),
             own_uid: rustix::process::geteuid().as_raw(),
+            computer,
             challenge,
         })
     }
@@ -133,18 +152,41 @@ impl Authenticator {
         headers: &HeaderMap,
         transport: &Transport,
         connected: Option<&Arc<Principal>>,
+        login: &ConnectionLogin,
     ) -> Result<Arc<Principal>, Refused> {
-        // Asked before anything else: a challenge would make the client send its password over this connection.
-        if matches!(transport, Transport::Http(_)) && !transport.is_local() && !self.insecure_basic_over_http
-        {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let header = match (given.next(), given.next()) {
+            (header, None) => header,
+            (_, Some(_)) => return Err(Refused::Malformed),
+        };
+        let negotiated = header.and_then(negotiated);
+        let exposed = matches!(transport, Transport::Http(_))
+            && !transport.is_local()
+            && !self.insecure_basic_over_http;
+        // Asked before anything else: a challenge would make the client send its password over this connection. A login that
+        // sends none is no danger, but what it leads to has to be sealed.
+        if exposed && ((negotiated.is_none() && login.user().is_none()) || !is_sealed_or_empty(headers)) {
             return Err(Refused::Insecure);
         }
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        match (given.next(), given.next()) {
-            (None, _) => connected.cloned().ok_or(Refused::Missing),
-            (Some(_), Some(_)) => Err(Refused::Malformed),
+        let peer = transport.peer().map(|p| p.ip().to_canonical());
+        match (header, negotiated) {
+            (None, _) => match login.user() {
+                Some(name) => self.principal(&name),
+                None => connected.cloned().ok_or(Refused::Missing),
+            },
+            (Some(_), Some((scheme, token))) => {
+                match login.hear(scheme, token, &self.computer, None, |name| self.basic.find(name)) {
+                    Ok(Heard::Continue) => Err(Refused::Continue),
+                    Ok(Heard::Done(name)) => self.principal(&name),
+                    Err(Unheard::Malformed) => Err(Refused::Malformed),
+                    Err(Unheard::Unavailable) => Err(Refused::Unavailable),
+                    Err(Unheard::Wrong(name)) => {
+                        self.basic.failed(name, peer).await;
+                        Err(Refused::Wrong)
+                    }
+                }
+            }
             (Some(header), None) => {
-                let peer = transport.peer().map(|p| p.ip().to_canonical());
                 self.basic.verify(header.as_bytes(), peer).await.map_err(|refusal| match refusal {
                     basic::Refusal::Malformed => Refused::Malformed,
                     basic::Refusal::Wrong => Refused::Wrong,
@@ -154,10 +196,30 @@ impl Authenticator {
         }
     }
 
-    /// The value of WWW-Authenticate.
-    pub(crate) fn challenge(&self) -> HeaderValue {
-        self.challenge.clone()
+    /// A user who has logged in, as the users file has it now: a user who was removed is refused at once.
+    fn principal(&self, name: &str) -> Result<Arc<Principal>, Refused> {
+        let user = self.basic.find(name).filter(|user| user.name == name && user.nt_hash.is_some());
+        user.map(|user| Arc::new(Principal::authenticated(user.name, user.role))).ok_or(Refused::Wrong)
     }
+
+    /// The values of WWW-Authenticate, the strongest first.
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = HeaderValue> {
+        let negotiate = self.basic.knows_ntlm().then(|| HeaderValue::from_static("Negotiate"));
+        negotiate.into_iter().chain([self.challenge.clone()])
+    }
+}
+
+/// Scheme and token of a login of several messages.
+fn negotiated(header: &HeaderValue) -> Option<(&'static str, &str)> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    let scheme = ["Negotiate", "NTLM"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    Some((scheme, token))
+}
+
+/// Whether nobody on the way learns anything from the body. Without a length it is taken for one that tells something.
+fn is_sealed_or_empty(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    text(CONTENT_LENGTH) == Some("0") || text(CONTENT_TYPE).and_then(sealed_protocol).is_some()
 }
 
 #[cfg(test)]
@@ -178,13 +240,15 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let users = UsersFile::in_state(state.path());
         users.add("ann", Role::Reader, "one", false).unwrap();
-        let authenticator = Authenticator::new(&config, users).unwrap();
+        let authenticator = Authenticator::new(&config, users, "box".to_owned()).unwrap();
         let mut headers = HeaderMap::new();
         for value in authorization {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
         let connected = authenticator.connected(&transport);
-        let principal = authenticator.authenticate(&headers, &transport, connected.as_ref()).await?;
+        let principal = authenticator
+            .authenticate(&headers, &transport, connected.as_ref(), &ConnectionLogin::default())
+            .await?;
         Ok(principal.name().to_owned())
     }
 

@@ -3,6 +3,7 @@
 //! It is written by `cimwright user …` and read by the server, possibly at the same time: a writer holds a lock, writes a new
 //! file and renames it into place, so that a reader sees the old users or the new ones and never a part.
 
+use super::negotiate::ntlm::NtHash;
 use crate::Role;
 use crate::config::{role_from_name, role_name};
 use argon2::password_hash::rand_core::OsRng;
@@ -30,6 +31,25 @@ pub struct User {
     pub role: Role,
     /// The password's argon2id hash as a PHC string.
     pub password: String,
+    /// The hash that NTLM needs, for users who may log in that way. Unlike the other one it is as good as the password for whoever
+    /// reads it, so it is only kept when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "nt_hash")]
+    pub nt_hash: Option<NtHash>,
+}
+
+mod nt_hash {
+    use super::NtHash;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(hash: &Option<NtHash>, to: S) -> Result<S::Ok, S::Error> {
+        hash.map(NtHash::to_hex).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NtHash>, D::Error> {
+        let text = String::deserialize(from)?;
+        let hash = NtHash::from_hex(&text);
+        hash.map(Some).ok_or_else(|| serde::de::Error::custom("nt_hash is not 32 hexadecimal digits"))
+    }
 }
 
 /// The users file of a state directory.
@@ -107,6 +127,31 @@ impl UsersFile {
     /// # Errors
     /// When the name or the password cannot be used, the user exists and is not to be replaced, or the file cannot be written.
     pub fn add(&self, name: &str, role: Role, password: &str, replace: bool) -> Result<(), UsersError> {
+        self.put(name, role, password, replace, false)
+    }
+
+    /// As [`Self::add`], for a user who may also log in with NTLM.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn add_for_ntlm(
+        &self,
+        name: &str,
+        role: Role,
+        password: &str,
+        replace: bool,
+    ) -> Result<(), UsersError> {
+        self.put(name, role, password, replace, true)
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        role: Role,
+        password: &str,
+        replace: bool,
+        ntlm: bool,
+    ) -> Result<(), UsersError> {
         check_name(name).map_err(UsersError::BadName)?;
         if password.is_empty() {
             return Err(UsersError::BadPassword("the password is empty; give one on standard input"));
@@ -116,7 +161,8 @@ impl UsersFile {
                 "the password has more than 1024 bytes; choose a shorter one",
             ));
         }
-        let user = User { name: name.to_owned(), role, password: hash(password)? };
+        let nt_hash = ntlm.then(|| NtHash::of(password));
+        let user = User { name: name.to_owned(), role, password: hash(password)?, nt_hash };
         self.change(|users| {
             match users.iter_mut().find(|u| u.name == user.name) {
                 Some(_) if !replace => return Err(UsersError::Exists(user.name)),
@@ -199,7 +245,9 @@ impl UsersFile {
         change(&mut users)?;
         let text = toml::to_string(&Contents { users })
             .map_err(|e| self.corrupt(format!("the users cannot be written: {e}")))?;
-        let text = format!("# Written by `cimwright user`. The passwords are argon2id hashes.\n{text}");
+        let text = format!(
+            "# Written by `cimwright user`. The passwords are argon2id hashes; an nt_hash is as good as the password.\n{text}"
+        );
         write_private(&self.path, text.as_bytes()).map_err(|e| self.io("write the users file", e))
     }
 

@@ -1,0 +1,133 @@
+//! The login that a connection goes through with `Negotiate` or `NTLM`, and what is left of it: the user, and the keys.
+
+use super::negotiate::{self, Failed, Login, Side, Step};
+use super::users::User;
+use crate::auth::Refused;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cimwright_broker::{Clock, SystemClock};
+use hyper::header::HeaderValue;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Seconds from the beginning of 1601 to that of 1970.
+const TO_UNIX_EPOCH: u64 = 11_644_473_600;
+
+/// The login of one connection. Requests of a connection come one after the other.
+#[derive(Default)]
+pub(crate) struct ConnectionLogin {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    login: Login,
+    user: Option<String>,
+    say: Option<HeaderValue>,
+}
+
+/// How a message of a login went on.
+pub(super) enum Heard {
+    /// The client has to answer.
+    Continue,
+    /// This user has logged in.
+    Done(String),
+}
+
+/// Why it did not.
+pub(super) enum Unheard {
+    /// It is not understood.
+    Malformed,
+    /// The proof is wrong; the user that was claimed.
+    Wrong(String),
+    /// The system has no randomness.
+    Unavailable,
+}
+
+/// A sealed answer.
+pub(crate) struct Sealed {
+    /// Its Content-Type.
+    pub(crate) content_type: String,
+    /// The bytes.
+    pub(crate) body: Vec<u8>,
+}
+
+impl ConnectionLogin {
+    /// Takes a message of a login.
+    pub(super) fn hear(
+        &self,
+        scheme: &str,
+        token: &str,
+        computer: &str,
+        channel: Option<[u8; 16]>,
+        find: impl Fn(&str) -> Option<User>,
+    ) -> Result<Heard, Unheard> {
+        let mut random = [0; 8];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
+            .map_err(|_| Unheard::Unavailable)?;
+        let since_1970 = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let side = Side {
+            computer,
+            random,
+            filetime: (since_1970 + Duration::from_secs(TO_UNIX_EPOCH)).as_micros() as u64 * 10,
+            channel,
+            find: |name: &str| find(name).and_then(|user| Some((user.name, user.nt_hash?))),
+        };
+        let mut inner = self.inner();
+        // Whoever logs in again is nobody until that has succeeded.
+        inner.user = None;
+        inner.say = None;
+        match inner.login.step(token, &side) {
+            Ok(Step::Continue(token)) => {
+                inner.say = say(scheme, &token);
+                Ok(Heard::Continue)
+            }
+            Ok(Step::Done(proven, token)) => {
+                inner.user = Some(proven.user().to_owned());
+                inner.say = token.and_then(|token| say(scheme, &token));
+                Ok(Heard::Done(proven.user().to_owned()))
+            }
+            Err(Failed::Malformed) => Err(Unheard::Malformed),
+            Err(Failed::Wrong(name)) => Err(Unheard::Wrong(name)),
+        }
+    }
+
+    /// Who has logged in on this connection.
+    pub(super) fn user(&self) -> Option<String> {
+        self.inner().user.clone()
+    }
+
+    /// What the server has to say in the next answer's WWW-Authenticate.
+    pub(crate) fn take_say(&self) -> Option<HeaderValue> {
+        self.inner().say.take()
+    }
+
+    /// Opens a sealed body. If that fails, the login is over.
+    ///
+    /// # Errors
+    /// When nobody has logged in, or the body was not sealed by whoever did.
+    pub(crate) fn unseal(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
+        let mut inner = self.inner();
+        let session = inner.login.session().ok_or(Refused::Missing)?;
+        negotiate::unseal(session, body).map_err(|_| {
+            *inner = Inner::default();
+            Refused::Malformed
+        })
+    }
+
+    /// Seals an answer to a sealed request; `protocol` is that of the request and `original` the answer's own Content-Type.
+    /// Nothing when nobody is logged in any more.
+    pub(crate) fn seal(&self, protocol: &str, original: &str, body: Vec<u8>) -> Option<Sealed> {
+        let mut inner = self.inner();
+        let (content_type, body) = negotiate::seal(inner.login.session()?, protocol, original, body);
+        Some(Sealed { content_type, body })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn say(scheme: &str, token: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{scheme} {}", STANDARD.encode(token))).ok()
+}
