@@ -1,7 +1,7 @@
 //! The server as a whole: listening, accepting within limits, and stopping without breaking what runs.
 
 use crate::auth::users::{UsersFile, private_directory};
-use crate::auth::{Authenticator, Transport};
+use crate::auth::{AuthError, Authenticator, Transport};
 use crate::config::{Config, ConfigError, LimitsConfig};
 use crate::connection::{self, Connection};
 use crate::execute::Execute;
@@ -83,9 +83,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
-    /// The operating system gives no random numbers.
-    #[error("the operating system gives no random numbers, without which nobody can be authenticated")]
-    NoRandomness,
+    /// Nobody could be authenticated.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
 }
 
 /// What all connections share.
@@ -170,8 +170,7 @@ impl Server {
         config.validate()?;
         let state = &config.server.state;
         private_directory(state).map_err(|source| StartError::State { path: state.clone(), source })?;
-        let auth = Authenticator::new(&config.auth, UsersFile::in_state(state), config.computer_name())
-            .map_err(|_| StartError::NoRandomness)?;
+        let auth = Authenticator::new(&config.auth, UsersFile::in_state(state), config.computer_name())?;
         let http = config.server.http.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
         let https = if config.server.https.is_empty() {
             Vec::new()

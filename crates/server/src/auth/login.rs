@@ -1,6 +1,7 @@
 //! The login that a connection goes through with `Negotiate` or `NTLM`, and what is left of it: the user, and the keys.
 
-use super::negotiate::{self, Failed, Login, Side, Step};
+use super::negotiate::kerberos::{Keytab, Seen};
+use super::negotiate::{self, Failed, Login, Proof, Side, Step, TO_UNIX_EPOCH};
 use super::users::User;
 use crate::auth::Refused;
 use base64::Engine;
@@ -9,9 +10,6 @@ use cimwright_broker::{Clock, SystemClock};
 use hyper::header::HeaderValue;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
-
-/// Seconds from the beginning of 1601 to that of 1970.
-const TO_UNIX_EPOCH: u64 = 11_644_473_600;
 
 /// The login of one connection. Requests of a connection come one after the other.
 #[derive(Default)]
@@ -22,7 +20,7 @@ pub(crate) struct ConnectionLogin {
 #[derive(Default)]
 struct Inner {
     login: Login,
-    user: Option<String>,
+    user: Option<(String, Proof)>,
     say: Option<HeaderValue>,
 }
 
@@ -30,8 +28,8 @@ struct Inner {
 pub(super) enum Heard {
     /// The client has to answer.
     Continue,
-    /// This user has logged in.
-    Done(String),
+    /// This user has logged in, in this way.
+    Done(String, Proof),
 }
 
 /// Why it did not.
@@ -56,10 +54,9 @@ impl ConnectionLogin {
     /// Takes a message of a login.
     pub(super) fn hear(
         &self,
-        scheme: &str,
-        token: &str,
+        (scheme, token): (&str, &str),
         computer: &str,
-        channel: Option<[u8; 16]>,
+        kerberos: Option<(&Keytab, &Seen)>,
         find: impl Fn(&str) -> Option<User>,
     ) -> Result<Heard, Unheard> {
         let mut random = [0; 8];
@@ -70,7 +67,8 @@ impl ConnectionLogin {
             computer,
             random,
             filetime: (since_1970 + Duration::from_secs(TO_UNIX_EPOCH)).as_micros() as u64 * 10,
-            channel,
+            channel: None,
+            kerberos,
             find: |name: &str| find(name).and_then(|user| Some((user.name, user.nt_hash?))),
         };
         let mut inner = self.inner();
@@ -83,17 +81,18 @@ impl ConnectionLogin {
                 Ok(Heard::Continue)
             }
             Ok(Step::Done(proven, token)) => {
-                inner.user = Some(proven.user().to_owned());
+                let user = (proven.user().to_owned(), proven.by());
+                inner.user = Some(user.clone());
                 inner.say = token.and_then(|token| say(scheme, &token));
-                Ok(Heard::Done(proven.user().to_owned()))
+                Ok(Heard::Done(user.0, user.1))
             }
             Err(Failed::Malformed) => Err(Unheard::Malformed),
             Err(Failed::Wrong(name)) => Err(Unheard::Wrong(name)),
         }
     }
 
-    /// Who has logged in on this connection.
-    pub(super) fn user(&self) -> Option<String> {
+    /// Who has logged in on this connection, and how.
+    pub(super) fn user(&self) -> Option<(String, Proof)> {
         self.inner().user.clone()
     }
 
@@ -108,8 +107,8 @@ impl ConnectionLogin {
     /// When nobody has logged in, or the body was not sealed by whoever did.
     pub(crate) fn unseal(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
         let mut inner = self.inner();
-        let session = inner.login.session().ok_or(Refused::Missing)?;
-        negotiate::unseal(session, body).map_err(|_| {
+        let keys = inner.login.keys().ok_or(Refused::Missing)?;
+        negotiate::unseal(keys, body).map_err(|_| {
             *inner = Inner::default();
             Refused::Malformed
         })
@@ -119,7 +118,7 @@ impl ConnectionLogin {
     /// Nothing when nobody is logged in any more.
     pub(crate) fn seal(&self, protocol: &str, original: &str, body: Vec<u8>) -> Option<Sealed> {
         let mut inner = self.inner();
-        let (content_type, body) = negotiate::seal(inner.login.session()?, protocol, original, body);
+        let (content_type, body) = negotiate::seal(inner.login.keys()?, protocol, original, body).ok()?;
         Some(Sealed { content_type, body })
     }
 

@@ -11,7 +11,13 @@ use crate::config::{AuthConfig, UnixPeer};
 use basic::BasicAuth;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use login::{Heard, Unheard};
+use negotiate::Proof;
+use negotiate::kerberos::keytab::{KeytabError, MAX_KEYTAB};
+use negotiate::kerberos::{Keytab, Seen};
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use users::UsersFile;
 
@@ -110,23 +116,39 @@ pub(crate) struct Authenticator {
     unix_peers: Vec<UnixPeer>,
     own_uid: u32,
     computer: String,
+    keytab: Option<Keytab>,
+    tickets: Seen,
     challenge: HeaderValue,
+}
+
+/// Why an authenticator cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The system has no randomness to give.
+    #[error("the operating system gives no random numbers, without which nobody can be authenticated")]
+    NoRandomness,
+    /// The keytab cannot be used.
+    #[error("{}: the keytab cannot be used: {problem}; make one with `kadmin ktadd`, or take auth.keytab out of the configuration", path.display())]
+    Keytab {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 impl Authenticator {
     /// An authenticator with the users of a state directory.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
-    pub(crate) fn new(
-        config: &AuthConfig,
-        users: UsersFile,
-        computer: String,
-    ) -> Result<Self, ring::error::Unspecified> {
+    /// [`AuthError`].
+    pub(crate) fn new(config: &AuthConfig, users: UsersFile, computer: String) -> Result<Self, AuthError> {
         let challenge = HeaderValue::try_from(format!("Basic realm=\"{}\"", config.realm))
             .unwrap_or(HeaderValue::from_static("Basic realm=\"cimwright\""));
         Ok(Self {
-            basic: BasicAuth::new(users)?,
+            basic: BasicAuth::new(users).map_err(|_| AuthError::NoRandomness)?,
+            keytab: config.keytab.as_deref().map(keytab).transpose()?,
+            tickets: Seen::default(),
             insecure_basic_over_http: config.insecure_basic_over_http,
             unix_peers: config.unix_peers.clone(),
             own_uid: rustix::process::geteuid().as_raw(),
@@ -171,13 +193,14 @@ impl Authenticator {
         let peer = transport.peer().map(|p| p.ip().to_canonical());
         match (header, negotiated) {
             (None, _) => match login.user() {
-                Some(name) => self.principal(&name),
+                Some((name, proof)) => self.principal(&name, proof),
                 None => connected.cloned().ok_or(Refused::Missing),
             },
-            (Some(_), Some((scheme, token))) => {
-                match login.hear(scheme, token, &self.computer, None, |name| self.basic.find(name)) {
+            (Some(_), Some(message)) => {
+                let kerberos = self.keytab.as_ref().map(|keytab| (keytab, &self.tickets));
+                match login.hear(message, &self.computer, kerberos, |name| self.basic.find(name)) {
                     Ok(Heard::Continue) => Err(Refused::Continue),
-                    Ok(Heard::Done(name)) => self.principal(&name),
+                    Ok(Heard::Done(name, proof)) => self.principal(&name, proof),
                     Err(Unheard::Malformed) => Err(Refused::Malformed),
                     Err(Unheard::Unavailable) => Err(Refused::Unavailable),
                     Err(Unheard::Wrong(name)) => {
@@ -197,22 +220,37 @@ impl Authenticator {
     }
 
     /// A user who has logged in, as the users file has it now: a user who was removed is refused at once.
-    fn principal(&self, name: &str) -> Result<Arc<Principal>, Refused> {
-        let user = self.basic.find(name).filter(|user| user.name == name && user.nt_hash.is_some());
+    fn principal(&self, name: &str, proof: Proof) -> Result<Arc<Principal>, Refused> {
+        let may = |user: &users::User| match proof {
+            Proof::Password => user.nt_hash.is_some(),
+            Proof::Ticket => true,
+        };
+        let user = self.basic.find(name).filter(|user| user.name == name && may(user));
         user.map(|user| Arc::new(Principal::authenticated(user.name, user.role))).ok_or(Refused::Wrong)
     }
 
     /// The values of WWW-Authenticate, the strongest first.
     pub(crate) fn challenges(&self) -> impl Iterator<Item = HeaderValue> {
-        let negotiate = self.basic.knows_ntlm().then(|| HeaderValue::from_static("Negotiate"));
+        let kerberos = self.keytab.is_some();
+        let negotiate = (kerberos || self.basic.knows_ntlm()).then(|| HeaderValue::from_static("Negotiate"));
         negotiate.into_iter().chain([self.challenge.clone()])
     }
+}
+
+fn keytab(path: &Path) -> Result<Keytab, AuthError> {
+    let unusable = |problem: String| AuthError::Keytab { path: path.to_owned(), problem };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_KEYTAB as u64).read_to_end(&mut bytes))
+        .map_err(|error| unusable(error.to_string()))?;
+    Keytab::read(&bytes).map_err(|error: KeytabError| unusable(error.to_string()))
 }
 
 /// Scheme and token of a login of several messages.
 fn negotiated(header: &HeaderValue) -> Option<(&'static str, &str)> {
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    let scheme = ["Negotiate", "NTLM"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let scheme =
+        ["Negotiate", "Kerberos", "NTLM"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
     Some((scheme, token))
 }
 

@@ -238,6 +238,10 @@ pub struct AuthConfig {
     pub realm: String,
     /// Who users of this machine are when they come over the unix socket. Root and the server's own user are administrators.
     pub unix_peers: Vec<UnixPeer>,
+    /// The keys of the services `HTTP/host` and `WSMAN/host` of this computer, for users who log in with Kerberos. A user of the same
+    /// realm is the user of that name here. Not set means that there is no Kerberos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keytab: Option<PathBuf>,
 }
 
 /// One entry of `auth.unix_peers`.
@@ -255,7 +259,12 @@ pub struct UnixPeer {
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { insecure_basic_over_http: false, realm: "cimwright".to_owned(), unix_peers: Vec::new() }
+        Self {
+            insecure_basic_over_http: false,
+            realm: "cimwright".to_owned(),
+            unix_peers: Vec::new(),
+            keytab: None,
+        }
     }
 }
 

@@ -2,17 +2,26 @@
 //! sealing of bodies with the keys it leaves behind. What is offered to a client, and what of it is taken, is decided here; who the
 //! user is comes out only as a [`Proven`], which nothing but a compared proof makes.
 
+pub(crate) mod kerberos;
 pub mod ntlm;
 mod sealed;
 mod spnego;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ntlm::{Challenged, NtHash, Session};
+use kerberos::{Keytab, Seen};
+use ntlm::{Challenged, NtHash};
 use spnego::{Mechanism, Offer, Progress, Reply};
 
 /// A body, sealed or not, after it was opened.
 pub(crate) use sealed::protocol as sealed_protocol;
+
+/// A message that was changed on its way, came twice, or was not sealed by this client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotGenuine;
+
+/// Seconds from the beginning of 1601 to that of 1970.
+pub(crate) const TO_UNIX_EPOCH: u64 = 11_644_473_600;
 
 /// A login that is under way on a connection, or that has come to its end.
 #[derive(Debug, Default)]
@@ -30,7 +39,16 @@ enum State {
     /// The server has asked for the proof.
     Challenged(Challenged, Option<Wrapping>),
     /// Both sides have the keys.
-    Established(Box<Session>),
+    Established(Box<Keys>),
+}
+
+/// The keys that a login leaves behind.
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// Of NTLM.
+    Ntlm(ntlm::Session),
+    /// Of a ticket.
+    Kerberos(kerberos::Session),
 }
 
 /// What has to be known of the wrapping until the end.
@@ -55,12 +73,27 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Proven {
     user: String,
+    by: Proof,
+}
+
+/// How a user has proven who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// With the password, by NTLM.
+    Password,
+    /// With a ticket.
+    Ticket,
 }
 
 impl Proven {
     /// The name, as the users file has it.
     pub(crate) fn user(&self) -> &str {
         &self.user
+    }
+
+    /// How it was proven.
+    pub(crate) fn by(&self) -> Proof {
+        self.by
     }
 }
 
@@ -81,10 +114,19 @@ pub(crate) struct Side<'a, F> {
     pub(crate) random: [u8; 8],
     /// The time in units of 100 ns since 1601.
     pub(crate) filetime: u64,
+    /// What tickets are opened with, and which were here before. Nothing where there is no Kerberos.
+    pub(crate) kerberos: Option<(&'a Keytab, &'a Seen)>,
     /// The hash of the TLS channel, if there is one (RFC 5929, `tls-server-end-point`, in the form of MS-NLMP 2.2.2.1).
     pub(crate) channel: Option<[u8; 16]>,
     /// The user of a name, as the users file has it, with the hash of the password. Nothing for users who may not log in this way.
     pub(crate) find: F,
+}
+
+impl<F> Side<'_, F> {
+    /// The time in seconds since 1970.
+    fn seconds(&self) -> i64 {
+        (self.filetime / 10_000_000) as i64 - TO_UNIX_EPOCH as i64
+    }
 }
 
 impl Login {
@@ -96,7 +138,7 @@ impl Login {
     where
         F: Fn(&str) -> Option<(String, NtHash)>,
     {
-        if token.len() > ntlm::message::MAX_TOKEN * 2 {
+        if token.len() > kerberos::MAX_TOKEN / 3 * 4 + 4 {
             self.state = State::Idle;
             return Err(Failed::Malformed);
         }
@@ -104,13 +146,21 @@ impl Login {
         let raw = token.as_ref().is_ok_and(|token| token.starts_with(ntlm::message::SIGNATURE));
         let state = std::mem::take(&mut self.state);
         let token = token?;
-        if raw { self.raw(state, &token, side) } else { self.wrapped(state, &token, side) }
+        if raw {
+            self.raw(state, &token, side)
+        } else if kerberos::is_token(&token) {
+            let (proven, session, reply) = ticket(&token, side)?;
+            self.state = State::Established(Box::new(Keys::Kerberos(session)));
+            Ok(Step::Done(proven, reply))
+        } else {
+            self.wrapped(state, &token, side)
+        }
     }
 
     /// The keys, once both sides have them.
-    pub(crate) fn session(&mut self) -> Option<&mut Session> {
+    pub(crate) fn keys(&mut self) -> Option<&mut Keys> {
         match &mut self.state {
-            State::Established(session) => Some(session),
+            State::Established(keys) => Some(keys),
             State::Idle | State::Agreed(_) | State::Challenged(..) => None,
         }
     }
@@ -129,7 +179,7 @@ impl Login {
             }
             (State::Challenged(challenged, None), Some(3)) => {
                 let (proven, session) = prove(challenged, token, side)?;
-                self.state = State::Established(Box::new(session));
+                self.state = State::Established(Box::new(Keys::Ntlm(session)));
                 Ok(Step::Done(proven, None))
             }
             _ => Err(Failed::Malformed),
@@ -163,7 +213,7 @@ impl Login {
                     None if wrapping.second_choice => return Err(Failed::Malformed),
                     None => None,
                 };
-                self.state = State::Established(Box::new(session));
+                self.state = State::Established(Box::new(Keys::Ntlm(session)));
                 let last = spnego::response(Progress::Completed, None, None, code.as_ref().map(|c| &c[..]));
                 Ok(Step::Done(proven, Some(last)))
             }
@@ -172,6 +222,16 @@ impl Login {
     }
 
     fn begin<F>(&mut self, offer: &Offer<'_>, side: &Side<'_, F>) -> Result<Step, Failed> {
+        // A ticket comes with the first token or not at all: a client that likes something else better would have to show that nobody
+        // changed its list, and none that has tickets does.
+        if let (Some(best @ (Mechanism::Kerberos | Mechanism::KerberosOfWindows)), Some(token), Some(_)) =
+            (offer.mechanisms.first(), offer.token, side.kerberos)
+        {
+            let (proven, session, reply) = ticket(token, side)?;
+            self.state = State::Established(Box::new(Keys::Kerberos(session)));
+            let last = spnego::response(Progress::Completed, Some(*best), reply.as_deref(), None);
+            return Ok(Step::Done(proven, Some(last)));
+        }
         let choice = offer.mechanisms.iter().position(|m| *m == Mechanism::Ntlm).ok_or(Failed::Malformed)?;
         let wrapping = Wrapping { list: offer.list.to_vec(), second_choice: choice > 0 };
         let mechanism = Some(Mechanism::Ntlm);
@@ -194,36 +254,74 @@ impl Login {
 ///
 /// # Errors
 /// When it is malformed, or was not sealed by this client, in this order. The keys are of no use then any more.
-pub(crate) fn unseal(session: &mut Session, body: &[u8]) -> Result<Vec<u8>, Failed> {
+pub(crate) fn unseal(keys: &mut Keys, body: &[u8]) -> Result<Vec<u8>, NotGenuine> {
     let mut clear = Vec::with_capacity(body.len());
-    for part in sealed::parts(body).map_err(|_| Failed::Malformed)? {
+    for part in sealed::parts(body).map_err(|_| NotGenuine)? {
         let begins = clear.len();
-        clear.extend_from_slice(part.sealed);
-        session.unseal(part.signature, &mut clear[begins..]).map_err(|_| Failed::Malformed)?;
-        if part.sealed.len() != part.length {
-            return Err(Failed::Malformed);
+        match keys {
+            Keys::Ntlm(session) => {
+                clear.extend_from_slice(part.sealed);
+                session.unseal(part.signature, &mut clear[begins..])?;
+            }
+            Keys::Kerberos(session) => clear.extend(session.unseal(part.signature, part.sealed)?),
+        }
+        // The length that is told may count what was filled up.
+        if clear.len() - begins > part.length {
+            return Err(NotGenuine);
         }
     }
     Ok(clear)
 }
 
 /// Seals a body; returns its Content-Type and the sealed body.
+///
+/// # Errors
+/// When the keys are none that a body can be sealed with.
 pub(crate) fn seal(
-    session: &mut Session,
+    keys: &mut Keys,
     protocol: &str,
     original: &str,
     mut body: Vec<u8>,
-) -> (String, Vec<u8>) {
+) -> Result<(String, Vec<u8>), NotGenuine> {
     let length = body.len();
-    let signature = session.seal(&mut body);
-    (sealed::content_type(protocol), sealed::body(protocol, original, length, &signature, &body))
+    let (signature, sealed) = match keys {
+        Keys::Ntlm(session) => {
+            let signature = session.seal(&mut body);
+            (signature.to_vec(), body)
+        }
+        Keys::Kerberos(session) => session.seal(&body)?,
+    };
+    let body = sealed::body(protocol, original, length, &signature, &sealed);
+    Ok((sealed::content_type(protocol), body))
+}
+
+fn ticket<F>(
+    token: &[u8],
+    side: &Side<'_, F>,
+) -> Result<(Proven, kerberos::Session, Option<Vec<u8>>), Failed> {
+    let (keytab, seen) = side.kerberos.ok_or(Failed::Malformed)?;
+    match kerberos::accept(token, keytab, side.seconds(), seen) {
+        Ok(accepted) => {
+            let proven = Proven { user: accepted.client, by: Proof::Ticket };
+            Ok((proven, accepted.session, accepted.reply))
+        }
+        Err(kerberos::Refused::Malformed) => Err(Failed::Malformed),
+        Err(refused) => {
+            tracing::debug!(reason = ?refused, "a ticket was refused");
+            Err(Failed::Wrong(String::new()))
+        }
+    }
 }
 
 fn answer<F>(token: &[u8], side: &Side<'_, F>) -> Result<(Vec<u8>, Challenged), Failed> {
     ntlm::answer(token, side.random, side.computer, side.filetime).map_err(|_| Failed::Malformed)
 }
 
-fn prove<F>(challenged: Challenged, token: &[u8], side: &Side<'_, F>) -> Result<(Proven, Session), Failed>
+fn prove<F>(
+    challenged: Challenged,
+    token: &[u8],
+    side: &Side<'_, F>,
+) -> Result<(Proven, ntlm::Session), Failed>
 where
     F: Fn(&str) -> Option<(String, NtHash)>,
 {
@@ -233,7 +331,7 @@ where
     // An unknown user costs the same computation.
     let hash = found.as_ref().map_or_else(|| NtHash::of(""), |(_, hash)| *hash);
     match (claim.prove(&hash, side.channel), found) {
-        (Ok(session), Some((user, _))) => Ok((Proven { user }, session)),
+        (Ok(session), Some((user, _))) => Ok((Proven { user, by: Proof::Password }, session)),
         _ => Err(Failed::Wrong(claimed)),
     }
 }

@@ -187,7 +187,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn element(tag: u8, value: &[u8]) -> Vec<u8> {
+/// An element of DER.
+pub(super) fn element(tag: u8, value: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     match value.len() {
         short @ 0..=0x7f => bytes.push(short as u8),

@@ -9,6 +9,7 @@ fn side(random: u8) -> Side<'static, impl Fn(&str) -> Option<(String, NtHash)>> 
         random: [random; 8],
         filetime: 7,
         channel: None,
+        kerberos: None,
         find: |name: &str| name.eq_ignore_ascii_case("ann").then(|| ("ann".to_owned(), NtHash::of("secret"))),
     }
 }
@@ -34,7 +35,7 @@ fn without_a_wrapping() {
     let mut login = Login::default();
     let step = raw_login(&mut login, &mut Client::new("ANN", "secret")).unwrap();
     assert!(matches!(step, Step::Done(proven, None) if proven.user() == "ann"));
-    assert!(login.session().is_some());
+    assert!(login.keys().is_some());
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn wrapped_with_and_without_a_better_mechanism() {
         if better.is_some() {
             // Anybody could have taken the better one's place.
             assert_eq!(step.unwrap_err(), Failed::Malformed);
-            assert!(login.session().is_none());
+            assert!(login.keys().is_none());
         } else {
             assert!(matches!(step.unwrap(), Step::Done(proven, Some(_)) if proven.user() == "ann"));
         }
@@ -73,7 +74,7 @@ fn the_wrong_password_an_unknown_user_and_a_replay_end_the_login() {
         let mut login = Login::default();
         let refused = raw_login(&mut login, &mut Client::new(user, password)).unwrap_err();
         assert_eq!(refused, Failed::Wrong(user.to_owned()));
-        assert!(login.session().is_none());
+        assert!(login.keys().is_none());
     }
     let (mut login, mut client) = (Login::default(), Client::new("ann", "secret"));
     let second = challenge(login.step(&encode(&client.negotiate()), &side(1)));
@@ -84,7 +85,7 @@ fn the_wrong_password_an_unknown_user_and_a_replay_end_the_login() {
     assert_eq!(other.step(&third, &side(3)).unwrap_err(), Failed::Malformed);
     challenge(other.step(&encode(&client.negotiate()), &side(4)));
     assert!(other.step(&third, &side(4)).is_err());
-    assert!(other.session().is_none());
+    assert!(other.keys().is_none());
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn tokens_that_are_none_leave_nothing_behind() {
     for token in tokens {
         let mut login = Login::default();
         assert_eq!(login.step(&token, &side(1)).unwrap_err(), Failed::Malformed, "{token}");
-        assert!(login.session().is_none());
+        assert!(login.keys().is_none());
     }
 }
 
@@ -108,26 +109,56 @@ fn a_login_that_failed_takes_the_old_one_with_it() {
     let mut login = Login::default();
     raw_login(&mut login, &mut Client::new("ann", "secret")).unwrap();
     assert!(raw_login(&mut login, &mut Client::new("ann", "wrong")).is_err());
-    assert!(login.session().is_none());
+    assert!(login.keys().is_none());
 }
 
 #[test]
 fn a_body_opens_for_its_own_session_only() {
     let mut login = Login::default();
     raw_login(&mut login, &mut Client::new("ann", "secret")).unwrap();
-    let session = login.session().unwrap();
+    let keys = login.keys().unwrap();
     let mut client = Login::default();
     raw_login(&mut client, &mut Client::new("ann", "secret")).unwrap();
-    let State::Established(mut of_client) = client.state else { panic!("established") };
-    *of_client = of_client.of_the_client();
-    let (content_type, body) = seal(&mut of_client, PROTOCOL, "application/soap+xml", b"<a/>".to_vec());
+    let State::Established(of_client) = client.state else { panic!("established") };
+    let Keys::Ntlm(of_client) = *of_client else { panic!("NTLM") };
+    let mut of_client = Keys::Ntlm(of_client.of_the_client());
+    let (content_type, body) =
+        seal(&mut of_client, PROTOCOL, "application/soap+xml", b"<a/>".to_vec()).unwrap();
     assert_eq!(sealed_protocol(&content_type), Some(PROTOCOL));
-    assert_eq!(unseal(session, &body).unwrap(), b"<a/>");
+    assert_eq!(unseal(keys, &body).unwrap(), b"<a/>");
     // The same body again, and one of somebody else's session.
-    assert_eq!(unseal(session, &body).unwrap_err(), Failed::Malformed);
+    assert_eq!(unseal(keys, &body), Err(NotGenuine));
     let mut other = Login::default();
     let mut stranger = Client::new("ann", "secret");
     stranger.session_key = [0x66; 16];
     raw_login(&mut other, &mut stranger).unwrap();
-    assert_eq!(unseal(other.session().unwrap(), &body).unwrap_err(), Failed::Malformed);
+    assert_eq!(unseal(other.keys().unwrap(), &body), Err(NotGenuine));
+}
+
+#[test]
+fn a_ticket_is_taken_wrapped_and_bare_where_there_is_a_keytab() {
+    let (keytab, seen) = (kerberos::tests::keytab(), Seen::default());
+    let with_keytab = || Side {
+        kerberos: Some((&keytab, &seen)),
+        filetime: (kerberos::tests::NOW as u64 + TO_UNIX_EPOCH) * 10_000_000,
+        ..side(1)
+    };
+    for mechanism in [None, Some(Mechanism::Kerberos), Some(Mechanism::KerberosOfWindows)] {
+        let ticket = kerberos::tests::Client::new().token();
+        let token = match mechanism {
+            Some(mechanism) => spnego::tests::offer(&[mechanism, Mechanism::Ntlm], Some(&ticket)),
+            None => ticket,
+        };
+        let mut login = Login::default();
+        let step = login.step(&encode(&token), &with_keytab()).unwrap();
+        assert!(
+            matches!(&step, Step::Done(proven, Some(_)) if proven.user() == "ann" && proven.by() == Proof::Ticket),
+            "{mechanism:?}: {step:?}"
+        );
+        assert!(matches!(login.keys(), Some(Keys::Kerberos(_))));
+        // The same on another connection.
+        let mut other = Login::default();
+        assert_eq!(other.step(&encode(&token), &with_keytab()).unwrap_err(), Failed::Wrong(String::new()));
+        assert!(other.keys().is_none());
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::message::flags;
 use super::{hmac_md5, rc4};
+use crate::auth::negotiate::NotGenuine;
 use md4::Digest;
 use md5::Md5;
 use rc4::{Rc4, StreamCipher};
@@ -9,10 +10,6 @@ use subtle::ConstantTimeEq;
 
 /// The length of a signature, in bytes.
 pub(crate) const SIGNATURE_LENGTH: usize = 16;
-
-/// A message that was changed on its way, came twice, or was not sealed by this client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotGenuine;
 
 /// A proven login.
 pub(crate) struct Session {

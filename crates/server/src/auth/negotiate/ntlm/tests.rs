@@ -192,5 +192,5 @@ fn sealed_messages_come_through_in_order_and_only_then() {
     let signature = client.seal(&mut again);
     let copy = again.clone();
     server.unseal(&signature, &mut again).unwrap();
-    assert_eq!(server.unseal(&signature, &mut copy.clone()), Err(session::NotGenuine));
+    assert_eq!(server.unseal(&signature, &mut copy.clone()), Err(crate::auth::negotiate::NotGenuine));
 }
