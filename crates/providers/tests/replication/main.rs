@@ -11,6 +11,7 @@ mod partnerships;
 mod remote;
 mod restart;
 mod settings;
+mod switch;
 mod sync;
 mod unsupported;
 mod volumes;
