@@ -4,6 +4,7 @@
 
 mod access;
 mod coverage;
+mod crash;
 mod groups;
 mod harness;
 mod metadata;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Only there to end a broken test.
-const PATIENCE: Duration = Duration::from_secs(60);
-const SWITCH: &str = "SetPartnershipSetSourcePartnership";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const SWITCH: &str = "SetPartnershipSetSourcePartnership";
 
 /// Beta is to be the source of alpha, or the other way round.
-fn to(source: &str) -> Vec<Param> {
+pub(crate) fn to(source: &str) -> Vec<Param> {
     let (group, there, other) = if source == "beta" { ("B", "alpha", "A") } else { ("A", "beta", "B") };
     vec![
         text("SourceRGName", group),
@@ -25,18 +25,18 @@ fn to(source: &str) -> Vec<Param> {
 }
 
 /// The newest job of a computer, once it has ended.
-async fn ended(host: &Host, answer: &Answer) -> Arc<JobRecord> {
+pub(crate) async fn ended(host: &Host, answer: &Answer) -> Arc<JobRecord> {
     let id = host.newest().await.expect("a job").id();
     let job = host.jobs.wait_end(id, PATIENCE).await.expect("the store").expect("there");
     assert!(job.run.state.is_finished(), "{answer:?} {job:?}");
     job
 }
 
-async fn endpoint(host: &Host) -> Instance {
+pub(crate) async fn endpoint(host: &Host) -> Instance {
     host.instances("Cimwright_ReplicaEndpoint").await.remove(0)
 }
 
-fn is_source(endpoint: &Instance) -> bool {
+pub(crate) fn is_source(endpoint: &Instance) -> bool {
     endpoint.get("IsSource").and_then(|v| v.as_bool()).expect("a flag")
 }
 
@@ -51,7 +51,7 @@ async fn uri(host: &Host) -> String {
     }
 }
 
-async fn until(host: &Host, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
+pub(crate) async fn until(host: &Host, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
     let limit = Instant::now() + PATIENCE;
     loop {
         let replica = host.instances("MSFT_WvrReplica").await.remove(0);
@@ -64,7 +64,7 @@ async fn until(host: &Host, what: &str, wanted: impl Fn(&Instance) -> bool) -> I
 }
 
 /// Writes a block as an application does. `false` when there is nobody to take it.
-fn write(uri: &str, offset: u64, pattern: u8) -> bool {
+pub(crate) fn write(uri: &str, offset: u64, pattern: u8) -> bool {
     let command = format!("write -P {pattern} {offset} 64k");
     let output = std::process::Command::new("qemu-io")
         .args(["-f", "raw", "-c", &command, "-c", "flush", uri])
