@@ -11,32 +11,21 @@ use tokio::time::Instant;
 /// Only there to end a broken test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Pair {
-    net: Net,
-    alpha: Host,
-    beta: Host,
+pub(crate) struct Pair {
+    pub(crate) net: Net,
+    pub(crate) alpha: Host,
+    pub(crate) beta: Host,
 }
 
 /// Two computers with a group each, whose volumes have this size; that of the source has content.
-async fn pair(size: u64) -> Pair {
+pub(crate) async fn pair(size: u64) -> Pair {
     let mut net = Net::default();
     net.engine = true;
     let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
-    for (host, group) in [(&alpha, "A"), (&beta, "B")] {
-        let volume = host.volume("v", size);
-        let new = vec![
-            text("Name", group),
-            texts("VolumeName", &[&volume]),
-            text("LogVolumeName", &host.path("log")),
-            number("LogSizeInBytes", 2 * MIB),
-        ];
-        host.done("NewSrGroup", new).await;
-    }
-    std::fs::write(alpha.path("v"), content(size, 1)).expect("written");
-    Pair { net, alpha, beta }
+    Pair::of(net, alpha, beta, size).await
 }
 
-fn content(size: u64, seed: u64) -> Vec<u8> {
+pub(crate) fn content(size: u64, seed: u64) -> Vec<u8> {
     let mut value = seed;
     let words = std::iter::repeat_with(|| {
         value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -46,7 +35,29 @@ fn content(size: u64, seed: u64) -> Vec<u8> {
 }
 
 impl Pair {
-    fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
+    /// Two computers with a group each; what is there of the volumes stays as it is.
+    pub(crate) async fn of(net: Net, alpha: Host, beta: Host, size: u64) -> Self {
+        let given = std::path::Path::new(&alpha.path("v")).exists();
+        for (host, group) in [(&alpha, "A"), (&beta, "B")] {
+            let volume = host.path("v");
+            if !std::path::Path::new(&volume).exists() {
+                host.volume("v", size);
+            }
+            let new = vec![
+                text("Name", group),
+                texts("VolumeName", &[&volume]),
+                text("LogVolumeName", &host.path("log")),
+                number("LogSizeInBytes", 2 * MIB),
+            ];
+            host.done("NewSrGroup", new).await;
+        }
+        if !given {
+            std::fs::write(alpha.path("v"), content(size, 1)).expect("written");
+        }
+        Self { net, alpha, beta }
+    }
+
+    pub(crate) fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
         vec![
             text("SourceRGName", "A"),
             text("DestinationComputerName", "beta"),
@@ -54,7 +65,7 @@ impl Pair {
         ]
     }
 
-    async fn join(&self, mode: u64) -> Arc<JobRecord> {
+    pub(crate) async fn join(&self, mode: u64) -> Arc<JobRecord> {
         let answer = self
             .alpha
             .call("CreatePartnership", [self.names(), vec![number("ReplicationMode", mode)]].concat());
@@ -63,18 +74,18 @@ impl Pair {
     }
 
     /// The newest job of the source, once it has ended.
-    async fn ended(&self, answer: Answer) -> Arc<JobRecord> {
+    pub(crate) async fn ended(&self, answer: Answer) -> Arc<JobRecord> {
         let id: JobId = self.alpha.newest().await.expect("a job").id();
         let job = self.alpha.jobs.wait_end(id, PATIENCE).await.expect("the store").expect("there");
         assert!(job.run.state.is_finished(), "{answer:?} {job:?}");
         job
     }
 
-    async fn replica(&self) -> Instance {
+    pub(crate) async fn replica(&self) -> Instance {
         self.alpha.instances("MSFT_WvrReplica").await.remove(0)
     }
 
-    async fn until(&self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
         let limit = Instant::now() + PATIENCE;
         loop {
             let replica = self.replica().await;
@@ -86,12 +97,12 @@ impl Pair {
         }
     }
 
-    fn identical(&self) -> bool {
+    pub(crate) fn identical(&self) -> bool {
         std::fs::read(self.alpha.path("v")).unwrap() == std::fs::read(self.beta.path("v")).unwrap()
     }
 }
 
-fn status(replica: &Instance) -> Option<u64> {
+pub(crate) fn status(replica: &Instance) -> Option<u64> {
     replica.get_u64("ReplicationStatus")
 }
 
@@ -154,7 +165,8 @@ async fn a_lost_destination_comes_back_and_the_sides_become_the_same() {
     assert_eq!(pair.join(2).await.run.state, JobState::Completed);
     let endpoint = pair.beta.instances("Cimwright_ReplicaEndpoint").await.remove(0);
     assert!(endpoint.get("ApplicationUri").is_none(), "nobody writes to a destination");
-    kill_listener(endpoint.get_u64("Port").expect("a port") as u16);
+    let daemon = crate::processes::listener(endpoint.get_u64("Port").expect("a port") as u16);
+    crate::processes::signal(daemon, rustix::process::Signal::KILL);
     let uri = pair.alpha.instances("Cimwright_ReplicaEndpoint").await.remove(0);
     write(uri.get_str("ApplicationUri").expect("a source is there for applications"));
     pair.until("out of sync", |r| r.get("LastOutOfSyncTime").is_some()).await;
@@ -225,7 +237,7 @@ async fn a_topology_that_cannot_be_made_leaves_nothing_on_either_side() {
 }
 
 /// Writes the first MiB through the export, as an application does.
-fn write(uri: &str) {
+pub(crate) fn write(uri: &str) {
     let output = std::process::Command::new("qemu-io")
         .args(["-f", "raw", "-c", "write -P 0x5a 0 1M", "-c", "flush", uri])
         .output()
@@ -273,27 +285,4 @@ async fn without_an_engine_there_are_no_partners() {
     let host = Host::new().await;
     host.group("G").await;
     host.refused("CWREPL1416", "CreatePartnership", vec![text("SourceRGName", "G")]).await;
-}
-
-/// Kills the daemon that listens at a port of the loopback interface.
-fn kill_listener(port: u16) {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    let wanted = format!("0100007F:{port:04X}");
-    let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
-    let inode = line.split_whitespace().nth(9).expect("an inode").to_owned();
-    let link = format!("socket:[{inode}]");
-    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
-        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let has = fds
-            .flatten()
-            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|l| l.as_os_str() == link.as_str()));
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        if has && name.starts_with("qemu-storage") {
-            let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
-            let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-            return;
-        }
-    }
-    panic!("nobody listens at {port}");
 }

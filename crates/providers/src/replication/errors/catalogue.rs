@@ -320,4 +320,9 @@ entries! {
         "{0}: both groups would be on {1}.",
         "This version replicates between two computers.",
         &["Make the second group on another computer."];
+
+    ENGINE_SAID = "CWREPL1901", 4, Failed, Software, Information, 47 "Software Error",
+        "The replication engine reports: {0}",
+        "The engine's own words, as the reason behind another message.",
+        &["Look at the message that this one stands behind."];
 }

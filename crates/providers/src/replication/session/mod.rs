@@ -4,6 +4,7 @@
 //! MSFT_WvrReplica, MSFT_WvrHealth and the jobs that follow a copy show.
 
 mod side;
+mod there;
 
 use super::engine::MirrorPhase;
 use super::guid::Guid;

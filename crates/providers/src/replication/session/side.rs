@@ -1,10 +1,10 @@
 //! One side of one volume: what has to be done next for it to be as it should.
 
-use super::{EngineSettings, VolumeStatus};
+use super::{EngineSettings, VolumeStatus, there};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
-    Basis, CopyMode, FullReason, Listen, ListenTls, MirrorPhase, MirrorStatus, Partner, PartnerTls, Replica,
-    ReplicaSpec, ReplicationError, Role, Standing, SyncMarker, TlsDirectory, Volume,
+    Basis, CopyMode, Failure, FullReason, Listen, ListenTls, MirrorPhase, MirrorStatus, Partner, PartnerTls,
+    Replica, ReplicaSpec, ReplicationError, Role, Standing, SyncMarker, TlsDirectory, Volume,
 };
 use crate::replication::guid::Guid;
 use crate::replication::model::{Group, Mode, Model, Partition, Partnership};
@@ -85,7 +85,12 @@ impl Side {
         partition: &Partition,
         group: &Group,
     ) -> Result<(), ErrorDetail> {
-        self.bury();
+        self.bury()?;
+        if self.replica.as_ref().is_some_and(|r| !r.volume().is_where_it_was()) {
+            // What is written now would be lost with the file that nobody can reach any more.
+            self.leave();
+            return Err(errors::volume_missing(&self.path));
+        }
         let tls = self.tls(settings, group)?;
         if self.replica.is_none() {
             self.status.receiving = false;
@@ -119,7 +124,7 @@ impl Side {
         partition: &Partition,
         partnership: &Partnership,
     ) -> Result<(), ErrorDetail> {
-        self.bury();
+        self.bury()?;
         let tls = self.tls(settings, group)?;
         let path = self.path.clone();
         let failed = |e: ReplicationError| errors::engine_failed(&e, &path);
@@ -148,7 +153,8 @@ impl Side {
         let replica =
             self.replica.as_ref().ok_or_else(|| errors::partner_not_ready(&path, "it is closed"))?;
         match status.map(|s| (s.phase, s.mode)) {
-            None | Some((MirrorPhase::Lost, _)) if group.suspended => {}
+            // Whatever was in the way, nobody wants to pass now.
+            None | Some((MirrorPhase::Lost, _)) if group.suspended => self.status.failure = None,
             None | Some((MirrorPhase::Lost, _)) => {
                 let reason = if status_lost(&self.status) { FullReason::TrackingLost } else { self.basis };
                 let partner = partner(shared, partition, partnership, &tls).await?;
@@ -184,17 +190,22 @@ impl Side {
         Ok(())
     }
 
-    /// Takes leave of a daemon that has ended.
-    fn bury(&mut self) {
-        let ended = self.replica.as_ref().is_some_and(|r| r.daemon().ended().borrow().is_some());
-        if ended {
-            self.replica = None;
-            self.status.receiving = false;
-            self.status.endpoint = None;
-            self.status.phase = None;
-            self.status.export = None;
-            self.out_of_sync();
-        }
+    /// Takes leave of a daemon that has ended, and says so; the next look starts another.
+    fn bury(&mut self) -> Result<(), ErrorDetail> {
+        let exit = self.replica.as_ref().and_then(|r| r.daemon().ended().borrow().clone());
+        let Some(exit) = exit else { return Ok(()) };
+        self.leave();
+        let died = Failure::DaemonDied { status: exit.status, stderr: exit.stderr };
+        Err(errors::failure(&died, &self.path))
+    }
+
+    fn leave(&mut self) {
+        self.replica = None;
+        self.status.receiving = false;
+        self.status.endpoint = None;
+        self.status.phase = None;
+        self.status.export = None;
+        self.out_of_sync();
     }
 
     fn note(&mut self, status: &MirrorStatus) {
@@ -275,9 +286,9 @@ async fn partner(
         Err(RemoteError::NoAnswer { name: computer.clone(), reason })
     });
     let found = found.map_err(|e| errors::remote_failed(&e, shared.computer()))?;
-    let endpoint = found.ok_or_else(|| {
-        errors::partner_not_ready(&partition.path, &format!("{computer} does not take it yet"))
-    })?;
+    let Some(endpoint) = found else {
+        return Err(there::why_not_ready(shared, partition, partnership).await);
+    };
     let port = endpoint.get_u64("Port").and_then(|p| u16::try_from(p).ok());
     let (Some(host), Some(port)) = (endpoint.get_str("Host"), port) else {
         return Err(errors::partner_not_ready(&partition.path, &format!("{computer} tells no address")));
