@@ -18,7 +18,7 @@ pub(super) async fn why_not_ready(
     partition: &Partition,
     partnership: &Partnership,
 ) -> ErrorDetail {
-    let computer = &partnership.destination.computer;
+    let computer = &partnership.there().computer;
     let namespace = namespace();
     let asked = shared.computers.enumerate(computer, &namespace, instances::HEALTH);
     let told = match tokio::time::timeout(ASK_LIMIT, asked).await {
