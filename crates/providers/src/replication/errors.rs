@@ -125,6 +125,13 @@ pub fn remote_code(computer: &str, method: &str, code: u32) -> ErrorDetail {
     detail
 }
 
+/// Whether a reason is that a volume is gone or cannot be used.
+pub fn is_about_a_volume(reason: &ErrorDetail) -> bool {
+    [&c::VOLUME_MISSING, &c::VOLUME_KIND, &c::VOLUME_DENIED, &c::VOLUME_SIZE]
+        .iter()
+        .any(|entry| reason.message_id == entry.id)
+}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
         $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {
@@ -134,6 +141,10 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The volume is gone.
+    volume_missing(path) = VOLUME_MISSING;
+    /// The volume of the other side is gone or takes no writes.
+    destination_gone(path) = DESTINATION_GONE;
     /// The volume is something else.
     volume_kind(path, kind) = VOLUME_KIND;
     /// The volume has no whole number of sectors.

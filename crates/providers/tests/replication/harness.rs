@@ -47,8 +47,14 @@ pub(crate) struct Net {
     fault: Arc<Mutex<Option<RemoteError>>>,
     /// Whether the computers have an engine.
     pub(crate) engine: bool,
+    /// What is different about the engine of the computer with this name.
+    pub(crate) adjust: Option<Adjust>,
 }
 
+pub(crate) type Adjust = Arc<dyn Fn(&str, &mut EngineSettings) + Send + Sync>;
+
+/// Only there to end a broken test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// A computer as the others reach it: it serves them in its own runtime, so that what it does for them does not end with them.
 type Reachable = (Broker, Principal, tokio::runtime::Handle);
 
@@ -113,9 +119,12 @@ impl Net {
     ) -> Result<OperationResult, RemoteError> {
         let (broker, user, place) = self.find(name)?;
         let request = Request { namespace, operation };
-        let served = place.spawn(async move { whole(broker.execute(&user, request).await) }).await;
+        let served = place.spawn(async move {
+            let answer = broker.execute(&user, request).await?;
+            Ok::<_, CimError>(whole_stream(answer).await)
+        });
         let lost = |_| RemoteError::NoAnswer { name: name.to_owned(), reason: "it went away".to_owned() };
-        served.map_err(lost)?.map_err(|error| RemoteError::Cim {
+        served.await.map_err(lost)?.map_err(|error| RemoteError::Cim {
             name: name.to_owned(),
             status: error.status,
             text: error.description,
@@ -204,10 +213,26 @@ impl Host {
         let computers = Arc::new(Neighbours { local: name.to_owned(), net: net.clone() });
         let accounts = Arc::new(|user: &str| user == "ann");
         let kept = Arc::new(State::open(&state).expect("state"));
-        let engine = net.engine.then(|| engine(place));
+        let engine = net.engine.then(|| {
+            let mut settings = engine(place);
+            if let Some(adjust) = &net.adjust {
+                adjust(name, &mut settings);
+            }
+            settings
+        });
         let plugin = Replication::plugin(Parts { roots, state: kept, computers, accounts, engine });
         let (broker, jobs) = broker(plugin, store).await;
         Self { name: name.to_owned(), broker, jobs, root, state, _scratch: None }
+    }
+
+    /// The same in a place that is made now, and reached by others.
+    pub(crate) async fn in_place(name: &str, net: &Net, place: &Path) -> Self {
+        for directory in ["root", "state"] {
+            std::fs::create_dir_all(place.join(directory)).expect("directory");
+        }
+        let host = Self::at(name, net, place, Arc::new(MemoryStore::new())).await;
+        net.join(&host, Principal::authenticated("root", Role::Administrator));
+        host
     }
 
     /// A path as a client on Linux writes it.
@@ -271,19 +296,47 @@ impl Host {
     /// The reason that the job behind an answer gives: the newest one, whose GetError an embedded CIM_Error answers.
     pub(crate) async fn says(&self, id: &str, answer: &Answer) -> ErrorDetail {
         let job = self.newest().await.expect("a refused call leaves a job");
+        let reason = self.reason(id, &job).await;
+        assert_eq!(answer.code, u32::from(reason.code), "the answer has the code of its reason");
+        reason
+    }
+
+    /// The reason of the newest job, which an answer did not wait for, once it has failed. Until then it gives none.
+    pub(crate) async fn fails(&self, id: &str, answer: &Answer) -> ErrorDetail {
+        let job = self.newest().await.expect("a job");
+        if answer.code == 4096 && !job.run.state.is_finished() {
+            assert!(self.error(&job).await.is_none(), "no error while it runs");
+        }
+        let ended = self.jobs.wait_end(job.id(), PATIENCE).await.expect("the store").expect("there");
+        assert!(ended.run.state.is_finished(), "{id}: it goes on: {ended:?}");
+        self.reason(id, &ended).await
+    }
+
+    /// What a job says: the first reason with those behind it, each with what to do about it, and the same over GetError.
+    async fn reason(&self, id: &str, job: &JobRecord) -> ErrorDetail {
         let reason = job.run.errors.first().cloned().unwrap_or_else(|| panic!("{id}: no reason, {job:?}"));
         assert_eq!(reason.message_id, id, "{reason:?}");
-        assert_eq!(answer.code, u32::from(reason.code), "the answer has the code of its reason");
+        let mut next = Some(&reason);
+        while let Some(one) = next {
+            assert!(!one.recommended_actions.is_empty() && entry(&one.message_id).meaning.len() > 10);
+            assert!(!one.message.contains("{0}") && !one.message.contains("{1}"), "{one:?}");
+            next = one.cause.as_deref();
+        }
+        let error = self.error(job).await.expect("GetError gives an embedded instance");
+        assert_eq!((error.class.as_str(), error.get_str("MessageID")), ("CIM_Error", Some(id)));
+        assert_eq!(error.get_str("Message"), Some(reason.message.as_str()));
+        assert_eq!(strings(error.get("RecommendedActions")), reason.recommended_actions);
+        reason
+    }
+
+    /// What GetError of a job answers to anyone.
+    async fn error(&self, job: &JobRecord) -> Option<Instance> {
         let path = InstancePath::new(replication::namespace(), "MSFT_SrJob")
             .with_key("InstanceID", job.id().to_string());
         let anyone = Principal::authenticated("r", Role::Reader);
         let told = self.call_on(&anyone, path.into(), "GetError", Vec::new()).await.expect("GetError");
-        let Some(Value::Instance(error)) = told.out.first().and_then(|p| p.value.clone()) else {
-            panic!("GetError gives no embedded instance: {told:?}");
-        };
-        assert_eq!((error.class.as_str(), error.get_str("MessageID")), ("CIM_Error", Some(id)));
-        assert!(!reason.recommended_actions.is_empty() && entry(id).meaning.len() > 10);
-        reason
+        assert_eq!(told.code, 0);
+        told.out.first().and_then(|p| p.value.as_ref()).and_then(|v| v.as_instance().cloned())
     }
 
     /// The newest job.
@@ -414,4 +467,30 @@ pub(crate) fn number(name: &str, value: u64) -> Param {
 
 pub(crate) fn flag(name: &str, value: bool) -> Param {
     Param::new(name, value)
+}
+
+/// Whether a reason has this one somewhere behind it.
+pub(crate) fn behind<'r>(reason: &'r ErrorDetail, id: &str) -> &'r ErrorDetail {
+    let mut next = reason.cause.as_deref();
+    while let Some(cause) = next {
+        if cause.message_id == id {
+            return cause;
+        }
+        next = cause.cause.as_deref();
+    }
+    panic!("{id} is not behind {reason:?}");
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(so: impl Fn() -> bool) {
+    let limit = tokio::time::Instant::now() + PATIENCE;
+    while !so() {
+        assert!(tokio::time::Instant::now() < limit, "it never came");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions set");
 }

@@ -3,17 +3,24 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its ground gives way")]
 
 mod access;
+#[path = "../provoked/apart.rs"]
+#[allow(dead_code, reason = "shared with another test, which needs more of it")]
+mod apart;
+mod certificates;
 mod coverage;
 mod crash;
+mod faults;
 mod groups;
 mod harness;
 mod metadata;
 mod pairs;
 mod partnerships;
+mod processes;
 mod remote;
 mod restart;
 mod settings;
 mod switch;
 mod sync;
+mod system;
 mod unsupported;
 mod volumes;

@@ -22,18 +22,7 @@ pub(crate) async fn pair(size: u64) -> Pair {
     let mut net = Net::default();
     net.engine = true;
     let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
-    for (host, group) in [(&alpha, "A"), (&beta, "B")] {
-        let volume = host.volume("v", size);
-        let new = vec![
-            text("Name", group),
-            texts("VolumeName", &[&volume]),
-            text("LogVolumeName", &host.path("log")),
-            number("LogSizeInBytes", 2 * MIB),
-        ];
-        host.done("NewSrGroup", new).await;
-    }
-    std::fs::write(alpha.path("v"), content(size, 1)).expect("written");
-    Pair { net, alpha, beta }
+    Pair::of(net, alpha, beta, size).await
 }
 
 pub(crate) fn content(size: u64, seed: u64) -> Vec<u8> {
@@ -46,6 +35,28 @@ pub(crate) fn content(size: u64, seed: u64) -> Vec<u8> {
 }
 
 impl Pair {
+    /// Two computers with a group each; what is there of the volumes stays as it is.
+    pub(crate) async fn of(net: Net, alpha: Host, beta: Host, size: u64) -> Self {
+        let given = std::path::Path::new(&alpha.path("v")).exists();
+        for (host, group) in [(&alpha, "A"), (&beta, "B")] {
+            let volume = host.path("v");
+            if !std::path::Path::new(&volume).exists() {
+                host.volume("v", size);
+            }
+            let new = vec![
+                text("Name", group),
+                texts("VolumeName", &[&volume]),
+                text("LogVolumeName", &host.path("log")),
+                number("LogSizeInBytes", 2 * MIB),
+            ];
+            host.done("NewSrGroup", new).await;
+        }
+        if !given {
+            std::fs::write(alpha.path("v"), content(size, 1)).expect("written");
+        }
+        Self { net, alpha, beta }
+    }
+
     pub(crate) fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
         vec![
             text("SourceRGName", "A"),
@@ -154,7 +165,8 @@ async fn a_lost_destination_comes_back_and_the_sides_become_the_same() {
     assert_eq!(pair.join(2).await.run.state, JobState::Completed);
     let endpoint = pair.beta.instances("Cimwright_ReplicaEndpoint").await.remove(0);
     assert!(endpoint.get("ApplicationUri").is_none(), "nobody writes to a destination");
-    kill_listener(endpoint.get_u64("Port").expect("a port") as u16);
+    let daemon = crate::processes::listener(endpoint.get_u64("Port").expect("a port") as u16);
+    crate::processes::signal(daemon, rustix::process::Signal::KILL);
     let uri = pair.alpha.instances("Cimwright_ReplicaEndpoint").await.remove(0);
     write(uri.get_str("ApplicationUri").expect("a source is there for applications"));
     pair.until("out of sync", |r| r.get("LastOutOfSyncTime").is_some()).await;
@@ -273,27 +285,4 @@ async fn without_an_engine_there_are_no_partners() {
     let host = Host::new().await;
     host.group("G").await;
     host.refused("CWREPL1416", "CreatePartnership", vec![text("SourceRGName", "G")]).await;
-}
-
-/// Kills the daemon that listens at a port of the loopback interface.
-pub(crate) fn kill_listener(port: u16) {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    let wanted = format!("0100007F:{port:04X}");
-    let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
-    let inode = line.split_whitespace().nth(9).expect("an inode").to_owned();
-    let link = format!("socket:[{inode}]");
-    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
-        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let has = fds
-            .flatten()
-            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|l| l.as_os_str() == link.as_str()));
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        if has && name.starts_with("qemu-storage") {
-            let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
-            let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-            return;
-        }
-    }
-    panic!("nobody listens at {port}");
 }

@@ -106,6 +106,16 @@ impl Volume {
         self.bytes
     }
 
+    /// Whether its name still leads to it; it does not once the file was removed, renamed or replaced. When that cannot be
+    /// found out it is taken to be so.
+    pub fn is_where_it_was(&self) -> bool {
+        match (std::fs::symlink_metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(here)) => (there.dev(), there.ino()) == (here.dev(), here.ino()),
+            (Err(error), _) => error.kind() != std::io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
     /// The same open file for somebody else to keep.
     pub(super) fn share(&self) -> Result<File, VolumeError> {
         self.file.try_clone().map_err(|source| VolumeError::Open { path: self.path.clone(), source })
@@ -159,6 +169,12 @@ mod tests {
             File::create(&path).expect("created").set_len(bytes).expect("sized");
             assert_eq!(Volume::open(&path).is_ok(), good, "{bytes} bytes");
         }
+        let volume = Volume::open(&path).expect("opens");
+        assert!(volume.is_where_it_was());
+        std::fs::rename(&path, directory.path().join("elsewhere")).expect("renamed");
+        assert!(!volume.is_where_it_was());
+        File::create(&path).expect("created").set_len(512).expect("sized");
+        assert!(!volume.is_where_it_was(), "another file");
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
         assert!(matches!(Volume::open(&link), Err(VolumeError::Open { .. })));

@@ -333,4 +333,8 @@ entries! {
         "\"{0}\" does not become the source, because {1} is the source.",
         "There is one source at a time; the other one has to hand over first.",
         &["Turn the direction round with SetPartnershipSetSourcePartnership, which has the other side hand over."];
+    ENGINE_SAID = "CWREPL1901", 4, Failed, Software, Information, 47 "Software Error",
+        "The replication engine reports: {0}",
+        "The engine's own words, as the reason behind another message.",
+        &["Look at the message that this one stands behind."];
 }

@@ -1,8 +1,11 @@
 //! From the facts of the replication engine to reasons.
 
 use super::catalogue as c;
-use crate::replication::engine::{Failure, ReplicationError};
+use crate::disk::roots::FileOperation;
+use crate::replication::engine::{Failure, ReplicationError, VolumeError};
+use crate::replication::volume::FILE_SECTOR;
 use cimwright_sdk::cim::ErrorDetail;
+use rustix::io::Errno;
 
 /// The reason behind an operation of the engine that failed, about the volume with this path.
 pub fn engine_failed(error: &ReplicationError, volume: &str) -> ErrorDetail {
@@ -26,16 +29,60 @@ pub fn engine_failed(error: &ReplicationError, volume: &str) -> ErrorDetail {
         | ReplicationError::RuntimeDirectory { .. } => {
             c::ENGINE_UNUSABLE.detail([volume.to_owned(), chain()])
         }
-        ReplicationError::Volume(_)
-        | ReplicationError::WrongState { .. }
+        ReplicationError::Volume(error) => volume_unusable(error, volume),
+        ReplicationError::WrongState { .. }
         | ReplicationError::ExportInUse
         | ReplicationError::Timeout { .. }
         | ReplicationError::Protocol { .. } => c::ENGINE_FAILED.detail([volume.to_owned(), chain()]),
     }
 }
 
-/// The reason behind a failure that the engine has a word for.
+/// The reason behind a failure that the engine has a word for; what the engine itself reports is its cause.
 pub fn failure(failure: &Failure, volume: &str) -> ErrorDetail {
+    explain(failure, volume).because(c::ENGINE_SAID.detail([said(failure)]))
+}
+
+/// The reason why a volume cannot be opened: it was all right when it joined its group.
+fn volume_unusable(error: &VolumeError, volume: &str) -> ErrorDetail {
+    match error {
+        VolumeError::Open { source, .. } => {
+            let errno = source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            super::volume_errno(volume, FileOperation::Open, errno)
+        }
+        VolumeError::WrongKind { .. } => {
+            c::VOLUME_KIND.detail([volume, "thing that is neither a regular file nor a block device"])
+        }
+        VolumeError::OddSize { bytes, .. } => {
+            c::VOLUME_SIZE.detail([volume.to_owned(), bytes.to_string(), FILE_SECTOR.to_string()])
+        }
+    }
+}
+
+/// The facts, and the daemon's words where there are some.
+fn said(failure: &Failure) -> String {
+    let words = match failure {
+        Failure::PartnerUnreachable { desc, .. }
+        | Failure::ExportMissing { desc, .. }
+        | Failure::PermissionDenied { desc, .. }
+        | Failure::TlsRefused { desc, .. }
+        | Failure::TrackingLost { desc } => desc,
+        Failure::DaemonDied { stderr, .. } => stderr,
+        // Their sentence holds all there is.
+        Failure::SizeMismatch { .. }
+        | Failure::DestinationFull { .. }
+        | Failure::SourceReadError { .. }
+        | Failure::DestinationGone { .. }
+        | Failure::AddressInUse { .. }
+        | Failure::Locked { .. }
+        | Failure::Unrecognised { .. } => "",
+    };
+    match words.trim() {
+        "" => failure.to_string(),
+        words => format!("{failure}: {words}"),
+    }
+}
+
+fn explain(failure: &Failure, volume: &str) -> ErrorDetail {
     let text = |detail: &str| [volume.to_owned(), detail.to_owned()];
     match failure {
         Failure::PartnerUnreachable { partner, .. } => c::PARTNER_UNREACHABLE.detail(text(partner)),

@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime};
 const BEGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a failure may last before the job that follows the copy gives up. The copy itself goes on as soon as it can.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing may be in the way for a failure to be over: an engine that ends again and again works in between.
+const CALM: Duration = Duration::from_secs(3);
 /// How often the clock is looked at while nothing changes.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -273,7 +275,8 @@ impl Step for Follow {
         let sessions = &self.shared.sessions;
         let mut changes = sessions.changes();
         let begun = SystemClock.now();
-        let mut failing: Option<SystemTime> = None;
+        // When something first and last was in the way.
+        let mut failing: Option<(SystemTime, SystemTime)> = None;
         sessions.nudge();
         loop {
             let model = self.shared.model();
@@ -292,9 +295,11 @@ impl Step for Follow {
             let now = SystemClock.now();
             let since = |at: SystemTime| now.duration_since(at).unwrap_or_default();
             match known.iter().find_map(|s| s.failure.clone()) {
-                None => failing = None,
+                None => failing = failing.filter(|(_, last)| since(*last) < CALM),
                 Some(reason) => {
-                    if since(*failing.get_or_insert(now)) >= PATIENCE {
+                    let first = failing.map_or(now, |(first, _)| first);
+                    failing = Some((first, now));
+                    if since(first) >= PATIENCE {
                         return Err(reason.into());
                     }
                 }

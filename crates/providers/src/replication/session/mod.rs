@@ -7,6 +7,7 @@ pub mod peer;
 mod rest;
 mod side;
 mod source;
+mod there;
 
 use super::engine::{MirrorPhase, SyncMarker};
 use super::guid::Guid;

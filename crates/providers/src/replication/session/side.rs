@@ -4,8 +4,8 @@ use super::rest::Manner;
 use super::{EngineSettings, VolumeStatus, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
-    FullReason, Listen, ListenTls, MirrorStatus, Replica, ReplicaSpec, ReplicationError, Role, TlsDirectory,
-    Volume,
+    Failure, FullReason, Listen, ListenTls, MirrorStatus, Replica, ReplicaSpec, ReplicationError, Role,
+    TlsDirectory, Volume,
 };
 use crate::replication::guid::Guid;
 use crate::replication::model::{Group, Model, Partition, Partnership};
@@ -126,7 +126,12 @@ impl Side {
         partition: &Partition,
         group: &Group,
     ) -> Result<(), ErrorDetail> {
-        self.bury();
+        self.bury()?;
+        if self.replica.as_ref().is_some_and(|r| !r.volume().is_where_it_was()) {
+            // What is written now would be lost with the file that nobody can reach any more.
+            self.end().await;
+            return Err(errors::volume_missing(&self.path));
+        }
         let tls = self.tls(settings, group)?;
         if self.replica.is_none() {
             self.status.receiving = false;
@@ -152,13 +157,17 @@ impl Side {
         Ok(())
     }
 
-    /// Takes leave of a daemon that has ended.
-    pub(super) fn bury(&mut self) {
-        let ended = self.replica.as_ref().is_some_and(|r| r.daemon().ended().borrow().is_some());
-        if ended {
-            self.replica = None;
-            self.forget();
-        }
+    /// Takes leave of a daemon that has ended, and says so; the next look starts another.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub(super) fn bury(&mut self) -> Result<(), ErrorDetail> {
+        let exit = self.replica.as_ref().and_then(|r| r.daemon().ended().borrow().clone());
+        let Some(exit) = exit else { return Ok(()) };
+        self.replica = None;
+        self.forget();
+        let died = Failure::DaemonDied { status: exit.status, stderr: exit.stderr };
+        Err(errors::failure(&died, &self.path))
     }
 
     /// What is not true without a daemon.

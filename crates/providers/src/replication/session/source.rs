@@ -1,7 +1,7 @@
 //! What a source does: it offers its volume to applications, mirrors it, mends the mirror, and takes leave in order.
 
 use super::side::Side;
-use super::{EngineSettings, marker, peer};
+use super::{EngineSettings, marker, peer, there};
 use crate::replication::engine::{
     Basis, CopyMode, FullReason, MirrorPhase, MirrorStatus, Partner, ReplicationError, Standing,
     TlsDirectory, Volume,
@@ -26,7 +26,7 @@ impl Side {
         partition: &Partition,
         partnership: &Partnership,
     ) -> Result<(), ErrorDetail> {
-        self.bury();
+        self.bury()?;
         let tls = self.tls(settings, group)?;
         let path = self.path.clone();
         let failed = |e: ReplicationError| errors::engine_failed(&e, &path);
@@ -47,7 +47,8 @@ impl Side {
             self.status.export = Some(export.uri());
         }
         match status.map(|s| (s.phase, s.mode)) {
-            None | Some((MirrorPhase::Lost, _)) if group.suspended => {}
+            // Whatever was in the way, nobody wants to pass now.
+            None | Some((MirrorPhase::Lost, _)) if group.suspended => self.status.failure = None,
             Some((phase, _)) if group.suspended => {
                 if phase != MirrorPhase::Suspended {
                     replica.suspend().await.map_err(failed)?;
@@ -58,7 +59,9 @@ impl Side {
                 if told.supersedes(partnership) {
                     return self.step_down(shared, partnership, told.generation).await;
                 }
-                let partner = told.partner(partition, partnership, tls.as_ref())?;
+                let Ok(partner) = told.partner(partition, partnership, tls.as_ref()) else {
+                    return Err(there::why_not_ready(shared, partition, partnership).await);
+                };
                 self.connect(partner, &told, mode, now.map(|(phase, _)| phase)).await?;
             }
             Some((_, now)) if now != mode => replica.set_mode(mode).await.map_err(failed)?,
