@@ -8,6 +8,7 @@ pub mod content;
 pub mod drill;
 pub mod failure;
 pub mod measure;
+pub mod nbd;
 pub mod ports;
 pub mod proc;
 pub mod qemu;
