@@ -12,6 +12,7 @@ pub mod nbd;
 pub mod ports;
 pub mod proc;
 pub mod qemu;
+pub mod replica;
 pub mod rng;
 pub mod scratch;
 pub mod server;
