@@ -194,6 +194,12 @@ reasons! {
     one_partner(group, number) = ONE_PARTNER;
     /// Performance counters.
     no_counters(volume) = NO_COUNTERS;
+    /// Not a moment for a switch.
+    not_same(what, why) = NOT_SAME;
+    /// The old source cannot be asked.
+    source_silent(group, computer) = SOURCE_SILENT;
+    /// The other side is the source.
+    still_source(group, computer) = STILL_SOURCE;
     /// The model cannot be stored.
     state_unwritable(why) = STATE_UNWRITABLE;
     /// The payload cannot be read.

@@ -43,11 +43,14 @@ pub(crate) static SCHEMA: LazyLock<Schema> = schema!(
 /// The computers that can reach each other, and the failures that a test puts between them.
 #[derive(Clone, Default)]
 pub(crate) struct Net {
-    reachable: Arc<Mutex<HashMap<String, (Broker, Principal)>>>,
+    reachable: Arc<Mutex<HashMap<String, Reachable>>>,
     fault: Arc<Mutex<Option<RemoteError>>>,
     /// Whether the computers have an engine.
     pub(crate) engine: bool,
 }
+
+/// A computer as the others reach it: it serves them in its own runtime, so that what it does for them does not end with them.
+type Reachable = (Broker, Principal, tokio::runtime::Handle);
 
 /// How one computer sees the others.
 struct Neighbours {
@@ -84,10 +87,16 @@ impl Net {
 
     /// Lets others reach a computer, where they are this user.
     pub(crate) fn join(&self, host: &Host, user: Principal) {
-        self.reachable.lock().unwrap().insert(host.name.clone(), (host.broker.clone(), user));
+        let place = tokio::runtime::Handle::current();
+        self.reachable.lock().unwrap().insert(host.name.clone(), (host.broker.clone(), user, place));
     }
 
-    fn find(&self, name: &str) -> Result<(Broker, Principal), RemoteError> {
+    /// Nobody can reach a computer any more.
+    pub(crate) fn part(&self, name: &str) {
+        self.reachable.lock().unwrap().remove(name);
+    }
+
+    fn find(&self, name: &str) -> Result<Reachable, RemoteError> {
         if let Some(fault) = self.fault.lock().unwrap().clone() {
             return Err(fault);
         }
@@ -102,9 +111,11 @@ impl Net {
         namespace: NamespaceName,
         operation: Operation,
     ) -> Result<OperationResult, RemoteError> {
-        let (broker, user) = self.find(name)?;
+        let (broker, user, place) = self.find(name)?;
         let request = Request { namespace, operation };
-        whole(broker.execute(&user, request).await).map_err(|error| RemoteError::Cim {
+        let served = place.spawn(async move { whole(broker.execute(&user, request).await) }).await;
+        let lost = |_| RemoteError::NoAnswer { name: name.to_owned(), reason: "it went away".to_owned() };
+        served.map_err(lost)?.map_err(|error| RemoteError::Cim {
             name: name.to_owned(),
             status: error.status,
             text: error.description,

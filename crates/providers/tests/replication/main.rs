@@ -4,6 +4,7 @@
 
 mod access;
 mod coverage;
+mod crash;
 mod groups;
 mod harness;
 mod metadata;
@@ -11,6 +12,7 @@ mod partnerships;
 mod remote;
 mod restart;
 mod settings;
+mod switch;
 mod sync;
 mod unsupported;
 mod volumes;

@@ -1,6 +1,7 @@
 //! The methods of MSFT_WvrAdminTasks, one file per topic. The table below says which file answers which method.
 
 mod access;
+mod direction;
 mod groups;
 mod metadata;
 mod network;
@@ -108,6 +109,10 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         "SyncGroup" => partners::sync(shared, call, "Name").await,
         "WvrResumeReplicationGroup" => partners::sync(shared, call, "ReplicationGroupName").await,
 
+        "SetPartnershipSetSourcePartnership" => direction::switch(shared, call),
+        "WvrSetPrimaryReplicationGroup" => direction::primary(shared, call).await,
+        "SetSecondaryReplicationGroup" => direction::secondary(shared, call).await,
+
         "CreateStretchPartnership"
         | "CreateStretchTopology"
         | "GetStretchPartnership"
@@ -125,14 +130,11 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         | "DeactivateReplicaSet"
         | "ExchangeReplicationGroupId"
         | "SetPartnershipAddVolumes"
-        | "SetPartnershipSetSourcePartnership"
-        | "SetSecondaryReplicationGroup"
         | "SmapiQueryPartnerGroupStatus"
         | "SmapiQueryPartnerPartitions"
         | "WvrAddReplicaSet"
         | "WvrCreateReplicationPartnership"
-        | "WvrRemoveReplicaSet"
-        | "WvrSetPrimaryReplicationGroup" => unsupported::not_yet(call),
+        | "WvrRemoveReplicaSet" => unsupported::not_yet(call),
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,

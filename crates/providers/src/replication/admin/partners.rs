@@ -247,6 +247,9 @@ pub(super) async fn initialize(shared: &Arc<Shared>, call: &MethodCall) -> Handl
         local_group: group.id,
         partner_group: guid(call, required(call, "partnerReplicationGroupId")?)?,
         is_source: false,
+        generation: 0,
+        handed_over: false,
+        failed_over: false,
     };
     shared
         .state
@@ -354,14 +357,14 @@ async fn set_suspended(shared: &Arc<Shared>, id: Guid, suspended: bool) -> Resul
     Ok(())
 }
 
-fn engine(shared: &Shared, call: &MethodCall) -> Result<(), ErrorDetail> {
+pub(super) fn engine(shared: &Shared, call: &MethodCall) -> Result<(), ErrorDetail> {
     match shared.sessions.settings {
         Some(_) => Ok(()),
         None => Err(errors::no_engine(call.method.as_str(), shared.computer())),
     }
 }
 
-fn touched(model: &Model, group: &Group) -> Vec<(cimwright_sdk::cim::InstancePath, u16)> {
+pub(super) fn touched(model: &Model, group: &Group) -> Vec<(cimwright_sdk::cim::InstancePath, u16)> {
     let volumes = model.volumes(group.id).map(|p| (instances::replica_path(p.id), EXCLUSIVE_USE));
     std::iter::once((instances::group_path(&group.name), EXCLUSIVE_USE)).chain(volumes).collect()
 }

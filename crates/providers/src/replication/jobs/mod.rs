@@ -5,6 +5,7 @@ pub mod create;
 pub mod modify;
 pub mod partner;
 pub mod remove;
+pub mod switch;
 pub mod topology;
 pub mod verify;
 pub mod volumes;
@@ -76,6 +77,8 @@ pub fn kinds(shared: &Arc<Shared>) -> Vec<Arc<dyn JobKind>> {
         kind::<partner::CreatePartnership>(shared),
         kind::<partner::RemovePartnership>(shared),
         kind::<partner::SyncGroup>(shared),
+        kind::<switch::SwitchSource>(shared),
+        kind::<switch::TakeOver>(shared),
         kind::<topology::CreateTopology>(shared),
         kind::<topology::RemoveTopology>(shared),
     ]
