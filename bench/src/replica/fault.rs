@@ -122,7 +122,7 @@ impl Executioner {
     /// When the drill cannot go on.
     pub(crate) async fn run(&mut self, count: u32, deadline: Instant) -> Result<()> {
         let began = Instant::now();
-        let mut done = 0;
+        let (mut done, mut shown) = (0, 0);
         self.find_export().await?;
         while done < count {
             if Instant::now() > deadline {
@@ -149,7 +149,8 @@ impl Executioner {
             if !self.recover(last).await? {
                 break;
             }
-            if done.is_multiple_of(10) || done == count {
+            if done / 10 > shown || done == count {
+                shown = done / 10;
                 println!("  {done:4} faults, {:7.1} s", began.elapsed().as_secs_f64());
             }
         }

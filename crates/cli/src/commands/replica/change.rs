@@ -36,6 +36,10 @@ pub(super) struct SwitchArgs {
     /// The group; may be left out when there is only one partnership
     group: Option<String>,
 
+    /// Make the computer that is asked the source without asking the other one, which must be down: what that one had more is lost
+    #[arg(long)]
+    force: bool,
+
     /// Follow the job that turns it round
     #[arg(long)]
     wait: bool,
@@ -106,8 +110,27 @@ pub(super) async fn resume(args: ResumeArgs, catalogues: &[&Catalogue]) -> Resul
 pub(super) async fn switch(args: SwitchArgs, catalogues: &[&Catalogue]) -> Result<Exit, CliError> {
     let session = Session::open(&args.connect).await?;
     let replication = replication(&session);
-    let (found, _) = partnership(&replication, args.group.as_deref()).await?;
+    let (found, own) = partnership(&replication, args.group.as_deref()).await?;
     let (old, new) = (found.source, found.destination);
+    if args.force {
+        if own.as_ref().is_some_and(|g| g.is_source) {
+            return Err(CliError::new(
+                Exit::Refused,
+                format!("{} on {} is the source already", old.group, old.computer),
+            )
+            .advise(format!("ask {}, which is to become the source", new.computer)));
+        }
+        let call = Call {
+            method: "WvrSetPrimaryReplicationGroup",
+            params: vec![Param::new("ReplicationGroupName", new.group.as_str()), Param::new("Force", true)],
+            done: format!(
+                "{} on {} is the source now. {} takes the copy as soon as it is back.",
+                new.group, new.computer, old.computer
+            ),
+            wait: args.wait,
+        };
+        return carry_out(&session, &replication, call, catalogues).await;
+    }
     let call = Call {
         method: "SetPartnershipSetSourcePartnership",
         params: vec![
