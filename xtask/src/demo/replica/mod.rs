@@ -14,7 +14,7 @@ use std::time::Instant;
 use volume::Volume;
 
 /// How large the file system is, in bytes: its first copy must take longer than it takes to kill somebody.
-const SIZE: u64 = 4 << 30;
+const SIZE: u64 = 3 << 30;
 const SIZE_WHEN_FAST: u64 = 2 << 30;
 /// How much more room than both volumes the story takes.
 const SLACK: u64 = 2 << 30;

@@ -8,7 +8,7 @@ use crate::scratch::Scratch;
 use crate::server::Signal;
 use crate::wire::{self, Client, Path};
 use crate::{process, term};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const NAMESPACE: &str = "root/microsoft/windows/storagereplica";
@@ -39,9 +39,9 @@ impl<'a> Story<'a> {
     /// Tells it all.
     pub(super) fn tell(&mut self) -> Result<()> {
         term::command(format_args!("PLACE={}", self.scratch.path().display()));
-        let job = self.begin()?;
-        let diary = self.write()?;
-        let job = self.lose(&diary, job)?;
+        self.begin()?;
+        let (diary, copy) = self.write()?;
+        let job = self.lose(&diary, copy)?;
         self.why(&job)?;
         self.come_back(&diary)?;
         let entries = self.compare(diary)?;
@@ -49,8 +49,7 @@ impl<'a> Story<'a> {
         self.part()
     }
 
-    /// The topology. Gives the job that follows the first copy, unless that is over already.
-    fn begin(&self) -> Result<Option<String>> {
+    fn begin(&self) -> Result<()> {
         term::heading("A topology: groups on both computers, and the partnership between them");
         let (a, b) = (self.alpha.volume().display().to_string(), self.beta.volume().display().to_string());
         let logs = [&self.alpha, &self.beta].map(|c| c.root.join("log").display().to_string());
@@ -67,27 +66,34 @@ impl<'a> Story<'a> {
             &b,
             "--destination-log",
             &logs[1],
+            "--prevent",
         ];
-        let said = self.read(self.alpha, &words)?;
-        self.show(self.alpha, &["ls"])?;
-        Ok(job_in(&said))
+        self.show(self.alpha, &words)?;
+        self.show(self.alpha, &["ls"])
     }
 
-    /// An application on the source, while the first copy runs.
-    fn write(&self) -> Result<Diary> {
+    /// An application on the source, and the first copy behind its back. Gives the command that has started that.
+    fn write(&self) -> Result<(Diary, Child)> {
         term::heading("An application writes while the first copy runs");
         let uri = self.application(self.alpha)?;
         term::note(format_args!("/diary.txt of the file system is written through {}", self.shown(&uri)));
         let diary = Diary::begin(self.volume, &uri, 0, self.scratch.path());
+        diary.chapter("written before the first copy");
+        wait("the first entries of the diary", || Ok((diary.written() >= 2).then_some(())))?;
         diary.chapter("written during the first copy");
-        wait("the first entries of the diary", || Ok((diary.written() >= 3).then_some(())))?;
+        let before = diary.written();
+        // The answer comes when the copy is done, or after two seconds: meanwhile there is something to see.
+        let mut resume = self.command(self.alpha, &["replica", "resume", "files", "&"]);
+        let copy =
+            resume.stdout(Stdio::piped()).spawn().map_err(Failure::io("start", &self.alpha.setup.binary))?;
+        self.show_for(self.alpha, &["watch", "files", "--interval", "0.25"], Duration::from_millis(900))?;
+        wait("an entry in the diary", || Ok((diary.written() > before).then_some(())))?;
         term::done(format_args!("{} entries are written and answered", diary.written()), None);
-        self.show_for(self.alpha, &["watch", "files", "--interval", "0.3"], Duration::from_millis(700))?;
-        Ok(diary)
+        Ok((diary, copy))
     }
 
     /// The destination dies. Gives the job that fails for it.
-    fn lose(&mut self, diary: &Diary, job: Option<String>) -> Result<String> {
+    fn lose(&mut self, diary: &Diary, copy: Child) -> Result<String> {
         term::heading("The destination is lost");
         let server = self.beta.server.take();
         let Some(server) = server else { return Err(Failure::Server("beta does not run".to_owned())) };
@@ -98,10 +104,15 @@ impl<'a> Story<'a> {
         server.end(Signal::Kill, self.scratch)?;
         diary.chapter("written while beta was lost");
         let before = diary.written();
-        let job = match job {
-            Some(job) if self.is_running(&job)? => job,
-            _ => {
-                term::note("the first copy was over already; another job asks for the same:");
+        let said = copy.wait_with_output().map_err(Failure::io("end", &self.alpha.setup.binary))?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        print!("{said}");
+        let job = match job_in(&said) {
+            Some(job) => job,
+            None => {
+                term::note("the first copy was faster; another job asks for the same:");
+                // Once the diary has tried to write, the source knows that it is alone.
+                wait("an entry in the diary", || Ok((diary.written() > before + 5).then_some(())))?;
                 let said = self.read(self.alpha, &["resume", "files"])?;
                 job_in(&said).ok_or_else(|| Failure::Server("no job follows the copy".to_owned()))?
             }
@@ -127,7 +138,11 @@ impl<'a> Story<'a> {
         term::heading("The raw answer of MSFT_SrJob.GetError: an embedded CIM_Error");
         let client = self.client();
         let answer = client.invoke(&Path::job(NAMESPACE, "MSFT_SrJob", job), "GetError", &[])?;
-        term::quote(&wire::pretty(&answer));
+        let text = wire::between(&answer, "EmbeddedObject=\"instance\"", "</PARAMVALUE>")
+            .and_then(|p| wire::between(p, "<VALUE>", "</VALUE>"));
+        term::quote(&wire::pretty(&answer.replace(text.unwrap_or("…"), "(see below)")));
+        term::note("and the text in it, decoded:");
+        term::quote(&wire::pretty(&wire::unescape(text.unwrap_or_default())));
         if !answer.contains("EmbeddedObject=\"instance\"") || !answer.contains("CIM_Error") {
             return Err(Failure::Server("GetError of the failed job gives no embedded CIM_Error".to_owned()));
         }
@@ -176,7 +191,8 @@ impl<'a> Story<'a> {
         wait("entries in the diary", || Ok((diary.written() >= entries + 3).then_some(())))?;
         let entries = diary.end()?;
         self.read_quietly(self.beta, &["watch", "files", "--until-in-sync", "--interval", "0.1"])?;
-        self.same(entries)
+        self.same(entries)?;
+        self.sums()
     }
 
     fn part(&self) -> Result<()> {
@@ -185,26 +201,13 @@ impl<'a> Story<'a> {
         self.show(self.beta, &["ls"])
     }
 
-    /// The checksums of both volumes, and what the file systems on them have.
+    /// That both volumes hold the same, and what the file systems on them have.
     fn same(&self, entries: usize) -> Result<()> {
         let start = Instant::now();
         let volumes = [self.alpha.volume(), self.beta.volume()];
-        term::command(format_args!(
-            "sha256sum {} {}",
-            self.shown(&volumes[0].display().to_string()),
-            self.shown(&volumes[1].display().to_string())
-        ));
-        let sums = process::read(Command::new("sha256sum").args(&volumes))?;
-        let sums: Vec<&str> = sums.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        for (computer, sum) in [&self.alpha, &self.beta].iter().zip(&sums) {
-            term::note(format_args!("{:5} {sum}", computer.name));
-        }
-        let [one, other] = sums[..] else {
-            return Err(Failure::Server("sha256sum tells no two sums".to_owned()));
-        };
-        if one != other {
-            return Err(Failure::Server("both sides are said to be in sync, and differ".to_owned()));
-        }
+        let shown = volumes.each_ref().map(|v| self.shown(&v.display().to_string())).join(" ");
+        term::command(format_args!("cmp {shown}"));
+        process::read(Command::new("cmp").args(&volumes))?;
         term::done("the volumes are identical", Some(start.elapsed()));
         for volume in &volumes {
             volume::check(volume)?;
@@ -229,6 +232,26 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    /// The checksums of both volumes.
+    fn sums(&self) -> Result<()> {
+        let start = Instant::now();
+        let volumes = [self.alpha.volume(), self.beta.volume()];
+        let shown = volumes.each_ref().map(|v| self.shown(&v.display().to_string())).join(" ");
+        term::command(format_args!("sha256sum {shown}"));
+        let sums = process::read(Command::new("sha256sum").args(&volumes))?;
+        let sums: Vec<&str> = sums.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        for (computer, sum) in [&self.alpha, &self.beta].iter().zip(&sums) {
+            term::note(format_args!("{:5} {sum}", computer.name));
+        }
+        match sums[..] {
+            [one, other] if one == other => {
+                term::done("the checksums are the same", Some(start.elapsed()));
+                Ok(())
+            }
+            _ => Err(Failure::Server("both sides are said to be in sync, and differ".to_owned())),
+        }
+    }
+
     /// Where applications reach the volume of a source.
     fn application(&self, computer: &Computer) -> Result<String> {
         let client = client_of(computer);
@@ -236,11 +259,6 @@ impl<'a> Story<'a> {
             let endpoints = client.instances(NAMESPACE, "Cimwright_ReplicaEndpoint")?;
             Ok(wire::property(&endpoints, "ApplicationUri"))
         })
-    }
-
-    fn is_running(&self, job: &str) -> Result<bool> {
-        let instance = self.client().instance(&Path::job(NAMESPACE, "MSFT_SrJob", job))?;
-        Ok(wire::property(&instance, "JobState").is_some_and(|state| state == "4"))
     }
 
     fn client(&self) -> Client {
@@ -284,9 +302,13 @@ impl<'a> Story<'a> {
 
     /// A command, shown as a person would type it.
     fn command(&self, computer: &Computer, words: &[&str]) -> Command {
+        let (words, background) = match words.split_last() {
+            Some((&"&", rest)) => (rest, " &"),
+            _ => (words, ""),
+        };
         let shown: Vec<String> = words.iter().map(|w| self.shown(w)).collect();
         let state = self.shown(&computer.setup.state.display().to_string());
-        term::command(format_args!("cimwright {} --state {state}", shown.join(" ")));
+        term::command(format_args!("cimwright {} --state {state}{background}", shown.join(" ")));
         bare(computer, words)
     }
 

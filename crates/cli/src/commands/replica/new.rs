@@ -78,10 +78,11 @@ pub(super) async fn run(args: Args, catalogues: &[&Catalogue]) -> Result<Exit, C
     let session = Session::open(&args.connect).await?;
     let replication = replication(&session);
     let there = args.destination_group.as_deref().unwrap_or(&args.group);
-    let done = format!(
-        "{} is replicated to {there} on {}. `cimwright replica watch {}` shows how the copy goes.",
-        args.group, args.destination, args.group
-    );
+    let then = match args.prevent {
+        true => format!("Nothing is copied before `cimwright replica resume {}`.", args.group),
+        false => format!("`cimwright replica watch {}` shows how the copy goes.", args.group),
+    };
+    let done = format!("{} is replicated to {there} on {}. {then}", args.group, args.destination);
     let call = Call { method: "CreateTopology", params: params(&args, there), done, wait: args.wait };
     carry_out(&session, &replication, call, catalogues).await
 }
