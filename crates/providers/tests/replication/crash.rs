@@ -152,7 +152,8 @@ impl Two {
                 let jobs = machine.does(|host| async move {
                     host.jobs.list(&JobFilter::default(), None, 1000).await.expect("jobs")
                 });
-                busy |= jobs.await.iter().any(|job| !job.run.state.is_finished());
+                let jobs = jobs.await;
+                busy |= jobs.iter().any(|job| !job.run.state.is_finished());
             }
             if a != b && !busy && (!in_sync || status(&replica) == Some(1)) {
                 return a;
@@ -182,8 +183,13 @@ async fn whenever_the_new_source_crashes_one_side_is_the_source_afterwards() {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         two.beta.crash().await;
         two.beta.start().await;
+        let since = Instant::now();
         let alpha = two.settled(true).await;
-        println!("beta crashed after {moment} ms: {} is the source", if alpha { "alpha" } else { "beta" });
+        println!(
+            "beta crashed after {moment} ms, {:?}: {} is the source",
+            since.elapsed(),
+            if alpha { "alpha" } else { "beta" }
+        );
         assert_eq!((two.alpha.is_writable().await, two.beta.is_writable().await), (alpha, !alpha));
         assert!(two.alpha.volume() == two.beta.volume(), "after {moment} ms");
     }
@@ -197,8 +203,13 @@ async fn whenever_the_old_source_crashes_one_side_is_the_source_afterwards() {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         two.alpha.crash().await;
         two.alpha.start().await;
+        let since = Instant::now();
         let alpha = two.settled(true).await;
-        println!("alpha crashed after {moment} ms: {} is the source", if alpha { "alpha" } else { "beta" });
+        println!(
+            "alpha crashed after {moment} ms, {:?}: {} is the source",
+            since.elapsed(),
+            if alpha { "alpha" } else { "beta" }
+        );
         assert_eq!((two.alpha.is_writable().await, two.beta.is_writable().await), (alpha, !alpha));
         assert!(two.alpha.volume() == two.beta.volume(), "after {moment} ms");
     }

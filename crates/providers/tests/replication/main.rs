@@ -8,6 +8,7 @@ mod crash;
 mod groups;
 mod harness;
 mod metadata;
+mod pairs;
 mod partnerships;
 mod remote;
 mod restart;

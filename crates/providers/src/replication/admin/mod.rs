@@ -6,6 +6,7 @@ mod groups;
 mod metadata;
 mod network;
 mod pairing;
+mod pairs;
 mod partitions;
 mod partners;
 mod partnerships;
@@ -109,6 +110,11 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         "SyncGroup" => partners::sync(shared, call, "Name").await,
         "WvrResumeReplicationGroup" => partners::sync(shared, call, "ReplicationGroupName").await,
 
+        "WvrCreateReplicationPartnership" => partners::wvr_create(shared, call),
+        "SetPartnershipAddVolumes" => pairs::add(shared, call),
+        "WvrAddReplicaSet" => pairs::add_set(shared, call),
+        "WvrRemoveReplicaSet" => pairs::remove_set(shared, call),
+
         "SetPartnershipSetSourcePartnership" => direction::switch(shared, call),
         "WvrSetPrimaryReplicationGroup" => direction::primary(shared, call).await,
         "SetSecondaryReplicationGroup" => direction::secondary(shared, call).await,
@@ -129,12 +135,8 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         | "CompareReplicationVector"
         | "DeactivateReplicaSet"
         | "ExchangeReplicationGroupId"
-        | "SetPartnershipAddVolumes"
         | "SmapiQueryPartnerGroupStatus"
-        | "SmapiQueryPartnerPartitions"
-        | "WvrAddReplicaSet"
-        | "WvrCreateReplicationPartnership"
-        | "WvrRemoveReplicaSet" => unsupported::not_yet(call),
+        | "SmapiQueryPartnerPartitions" => unsupported::not_yet(call),
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,
