@@ -21,7 +21,7 @@ mod startup;
 
 use crate::failure::{Failure, Result};
 use crate::scratch::Scratch;
-use crate::server::Setup;
+use crate::server::{self, Setup};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -134,6 +134,8 @@ impl Bench {
             binary: self.binary.clone(),
             state: self.scratch.make(name)?,
             root: root.map(Path::to_owned),
+            http: server::ANY_PORT.to_owned(),
+            arguments: Vec::new(),
             log: self.scratch.path().join(format!("{name}.log")),
             guarded: false,
         };

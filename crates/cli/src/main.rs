@@ -50,6 +50,7 @@ enum Command {
     Resume(commands::change::ResumeArgs),
     Invoke(commands::invoke::Args),
     Get(commands::get::Args),
+    Replica(commands::replica::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
 }
@@ -78,6 +79,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Resume(args) => commands::block_on(commands::change::resume(args)),
         Command::Invoke(args) => commands::block_on(commands::invoke::run(args, CATALOGUES)),
         Command::Get(args) => commands::block_on(commands::get::run(args)),
+        Command::Replica(args) => commands::block_on(commands::replica::run(args, CATALOGUES)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
     }
@@ -113,8 +115,13 @@ mod tests {
         for sub in command.get_subcommands() {
             let heading = format!("## cimwright {}", sub.get_name());
             assert!(document.contains(&heading), "docs/cli.md has no \"{heading}\"");
-            for option in sub.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(document.contains(&format!("`--{option}")), "docs/cli.md does not tell --{option}");
+            for level in std::iter::once(sub).chain(sub.get_subcommands()) {
+                for option in level.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(
+                        document.contains(&format!("--{option}")),
+                        "docs/cli.md does not tell --{option}"
+                    );
+                }
             }
         }
         for code in 0..=6 {
@@ -124,9 +131,23 @@ mod tests {
 
     #[test]
     fn the_same_options_lead_to_a_server_everywhere() {
-        for command in
-            ["jobs", "watch J", "why J", "cancel J", "suspend J", "resume J", "invoke X M", "get X"]
-        {
+        for command in [
+            "jobs",
+            "watch J",
+            "why J",
+            "cancel J",
+            "suspend J",
+            "resume J",
+            "invoke X M",
+            "get X",
+            "replica ls",
+            "replica watch",
+            "replica suspend G",
+            "replica resume G",
+            "replica switch G",
+            "replica rm G",
+            "replica new G --source-volume a --source-log b --destination c --destination-volume d --destination-log e",
+        ] {
             let line = format!(
                 "cimwright {command} --url http://a --user u --password-file p --namespace root/x --json"
             );

@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 pub mod job;
 mod pull;
+pub mod replica;
 mod tls;
 mod transport;
 mod values;

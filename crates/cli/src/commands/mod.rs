@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod invoke;
 pub(crate) mod jobs;
+pub(crate) mod replica;
 pub(crate) mod watch;
 pub(crate) mod why;
 
