@@ -17,6 +17,7 @@ pub mod machine;
 pub mod record;
 pub mod recovery;
 pub mod retention;
+pub mod schedule;
 pub mod service;
 pub mod state;
 pub mod step;
