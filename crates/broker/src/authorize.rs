@@ -55,6 +55,7 @@ fn need(operation: &Operation) -> Need {
         | Operation::GetQualifier { .. }
         | Operation::EnumerateQualifiers
         | Operation::GetInstance { .. }
+        | Operation::GetProperty { .. }
         | Operation::EnumerateInstances { .. }
         | Operation::EnumerateInstanceNames { .. }
         | Operation::Associators { .. }
@@ -72,13 +73,20 @@ fn need(operation: &Operation) -> Need {
         | Operation::Pull { .. }
         | Operation::CloseEnumeration { .. }
         | Operation::EnumerationCount { .. } => Need::Look,
-        Operation::ModifyInstance { .. } | Operation::DeleteInstance { .. } => Need::ControlJob,
+        Operation::ModifyInstance { .. }
+        | Operation::SetProperty { .. }
+        | Operation::DeleteInstance { .. } => Need::ControlJob,
         Operation::InvokeMethod { method, .. } if LOOKING_METHODS.iter().any(|m| method.is(m)) => Need::Look,
         Operation::InvokeMethod { method, .. } if CONTROL_METHODS.iter().any(|m| method.is(m)) => {
             Need::ControlJob
         }
         Operation::InvokeMethod { .. } => Need::Operate,
-        Operation::CreateInstance { .. } => Need::Administer,
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. }
+        | Operation::CreateInstance { .. } => Need::Administer,
         // There is nothing to be denied: whoever asks learns that the operation is not supported.
         Operation::Unsupported { .. } => Need::Look,
     }

@@ -28,6 +28,7 @@ mod links;
 mod methods;
 mod params;
 mod paths;
+mod properties;
 mod pull;
 mod query;
 mod registry;
