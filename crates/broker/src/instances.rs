@@ -2,6 +2,7 @@
 
 use crate::authorize::Permission;
 use crate::broker::Scope;
+use crate::changes;
 use crate::errors;
 use crate::job_settings;
 use crate::links::Link;
@@ -13,6 +14,7 @@ use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
 use cimwright_cim::{CimError, Class, ClassName, Instance, InstancePath, Name, NamespaceName, Value};
 use cimwright_jobs::{JobId, JobRecord};
+use cimwright_repository::Kept;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -90,7 +92,7 @@ pub(crate) async fn modify(
         )));
     }
     let Some(dialect) = scope.namespace.dialect(&path.class).cloned() else {
-        return Err(unchangeable(&scope, &path, "ModifyInstance").await);
+        return changes::modify(scope, permission, path, instance, property_list).await;
     };
     detached(async move {
         // Two clients that change two properties at the same time must both have their way.
@@ -116,7 +118,7 @@ pub(crate) async fn delete(
 ) -> Result<OperationResult, CimError> {
     let path = paths::exact(&scope.namespace, &path)?;
     let Some(dialect) = scope.namespace.dialect(&path.class).cloned() else {
-        return Err(unchangeable(&scope, &path, "DeleteInstance").await);
+        return changes::delete(scope, permission, path).await;
     };
     detached(async move {
         let record = job_at(&scope, &dialect, &path).await?;
@@ -157,9 +159,20 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
         let record = job(scope, dialect, id).await?;
         return Ok(record.map(|r| dialect.template.instance(&r, scope.inner.jobs.clock().now())));
     }
-    let Some(provider) = scope.namespace.instances(&path.class) else { return Ok(None) };
+    let Some(provider) = scope.namespace.instances(&path.class) else {
+        return Ok(kept(scope, path).map(|kept| kept.instance.clone()));
+    };
     let found = provider.get(scope.context(), path).await?;
     Ok(found.map(|i| complete(scope, i, &path.class)))
+}
+
+/// The static instance at an exact path.
+pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
+    let has_references = path.keys.iter().any(|k| matches!(k.value, Value::Reference(_)));
+    if has_references {
+        return scope.namespace.extents.get(&paths::normal(scope, path));
+    }
+    scope.namespace.extents.get(path)
 }
 
 /// What an association leads to. An element that nobody serves is shown by what its path says.
@@ -205,6 +218,9 @@ pub(crate) fn parts_of(scope: &Scope, class: &Class) -> VecDeque<Part> {
         if namespace.instances(&class).is_some() {
             parts.push_back(Part::Provided(class.clone()));
         }
+        if namespace.extents.count_of(&class) > 0 {
+            parts.push_back(Part::Kept { class: class.clone(), after: None });
+        }
         for (dialect, link) in links_of(scope, &class) {
             let (dialect, link) = (Arc::clone(dialect), Arc::clone(link));
             parts.push_back(Part::Links { dialect, link, after: None });
@@ -224,17 +240,6 @@ fn controllable(scope: &Scope, permission: Permission, record: &JobRecord) -> Re
         Ok(())
     } else {
         Err(errors::not_owner(&scope.principal, record))
-    }
-}
-
-/// Why an instance that is no job cannot be changed: it does not exist, or nobody can.
-async fn unchangeable(scope: &Scope, path: &InstancePath, operation: &str) -> CimError {
-    match find(scope, path).await {
-        Ok(None) => absent(path),
-        Ok(Some(_)) => {
-            CimError::not_supported(format!("{operation} is served for jobs only, not for {}", path.class))
-        }
-        Err(error) => error,
     }
 }
 
