@@ -1,7 +1,7 @@
 //! Writing requests: what this project's own tools send to any WBEM server.
 
 use super::encode::Writer;
-use super::query_text::{LANGUAGE, query_text};
+use super::query_text::{language, query_text};
 use super::response::{EPILOGUE, open_message};
 use super::text::push_unsigned;
 use crate::uri;
@@ -308,6 +308,6 @@ fn open_options(w: &mut Writer<'_>, open: &OpenOptions) {
 }
 
 fn query_parameters(w: &mut Writer<'_>, language_name: &str, text_name: &str, query: &Query) {
-    text(w, language_name, Some(LANGUAGE));
+    text(w, language_name, Some(language(query)));
     text(w, text_name, Some(&query_text(query)));
 }
