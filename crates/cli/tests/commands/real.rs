@@ -91,10 +91,7 @@ fn namespaces_classes_and_instances_in_every_form() {
     let json: serde_json::Value = serde_json::from_str(&real.ran(&["enum", service, "--json"], 0)).unwrap();
     assert_eq!(json[0]["$class"], service);
     let path = json[0]["$path"].as_str().unwrap();
-    holds(
-        &real.ran(&["enum", service, "--names-only", "-o", "json"], 0),
-        &["Cimwright_DemoService.Name"],
-    );
+    holds(&real.ran(&["enum", service, "--names-only", "-o", "json"], 0), &["Cimwright_DemoService.Name"]);
     holds(&real.ran(&["get", path, "-o", "json"], 0), &["\"EnabledState\": 5"]);
     holds(&real.ran(&["get", path, "--property-list", "Name", "-o", "table"], 0), &["Name\n"]);
     assert_eq!(real.ran(&["assoc", path, "--names-only"], 0), "");
@@ -165,7 +162,10 @@ fn mistakes_in_mof_are_shown_where_they_are() {
     let json: serde_json::Value = serde_json::from_str(&check(&["--json"], &[&file], 1)).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 2);
     std::fs::write(&file, "[Dynamic, Provider(\"P\")] class X { [Key] string Name; };\n").unwrap();
-    holds(&check(&[], &[&file], 0), &["warning", "1 classes, 0 qualifier declarations, 0 instances"]);
+    holds(
+        &check(&[], &[&file], 0),
+        &["warning", "1 classes with 1 properties and 0 methods, 0 qualifier declarations, 0 instances"],
+    );
     check(&["--deny-warnings"], &[&file], 1);
     holds(&check(&["--strict"], &[&file], 1), &["error"]);
     holds(&check(&[], &[&directory.path().join("nope.mof")], 6), &["cannot read"]);

@@ -23,9 +23,17 @@ pub(super) fn run(args: &CheckArgs) -> Result<Exit, CliError> {
     } else {
         super::report(&findings);
         if !failed {
-            let classes: usize = schemas.values().map(|s| s.class_names().len()).sum();
+            let classes = || {
+                schemas.values().flat_map(|s| s.class_names().iter().filter_map(|n| s.declared(n.as_str())))
+            };
+            let properties: usize = classes().map(|c| c.properties.len()).sum();
+            let methods: usize = classes().map(|c| c.methods.len()).sum();
             let qualifiers: usize = schemas.values().map(|s| s.qualifiers().count()).sum();
-            say(&format!("{classes} classes, {qualifiers} qualifier declarations, {instances} instances"))?;
+            say(&format!(
+                "{} classes with {properties} properties and {methods} methods, {qualifiers} qualifier declarations, \
+                 {instances} instances",
+                classes().count()
+            ))?;
         }
     }
     Ok(if failed { Exit::Unsuccessful } else { Exit::Ok })
