@@ -9,6 +9,7 @@ import time
 import unittest
 
 import pywbem
+from lxml import etree
 from pywbem import _tupleparse, _tupletree
 
 V1 = "root/virtualization"
@@ -33,10 +34,43 @@ CERTIFICATE = pathlib.Path(os.environ["INTEROP_CERTIFICATE"])
 #: How a full disk is made: ("tmpfs", directory of a small file system) or ("limit", largest size of a file).
 FULL_KIND, FULL_VALUE = os.environ["INTEROP_FULL"].split(":", 1)
 
+#: The grammar of CIM-XML, from pywbem's own tests.
+DTD = etree.DTD(os.environ["INTEROP_DTD"])
+
 MIB = 1 << 20
 
 #: How long anything may take that should happen soon. Only a failing test waits that long.
 PATIENCE = 60.0
+
+
+def assert_valid(text):
+    """Every message has to follow the grammar of DSP0203."""
+    tree = etree.fromstring(text, etree.XMLParser(huge_tree=True, resolve_entities=False))
+    if not DTD.validate(tree):
+        raise AssertionError(f"not valid by DSP0203: {DTD.error_log.filter_from_errors()[0]}\n{text[:2000]!r}")
+
+
+class Connection(pywbem.WBEMConnection):
+    """A connection of pywbem that looks at every answer as it came, errors included."""
+
+    #: How many answers were looked at.
+    looked_at = 0
+
+    def _imethodcall(self, *arguments, **named):
+        return self._looked_at(super()._imethodcall, arguments, named)
+
+    def _methodcall(self, *arguments, **named):
+        return self._looked_at(super()._methodcall, arguments, named)
+
+    def _looked_at(self, call, arguments, named):
+        self._last_raw_reply = None
+        try:
+            return call(*arguments, **named)
+        finally:
+            if self.last_raw_reply is not None:
+                reply = self.last_raw_reply
+                self.looked_at += 1
+                assert_valid(reply if isinstance(reply, bytes) else reply.encode("utf-8"))
 
 
 def connect(namespace, user="ada", url=HTTP, password=None, **options):
@@ -44,7 +78,7 @@ def connect(namespace, user="ada", url=HTTP, password=None, **options):
     if password is None:
         password = os.environ[f"INTEROP_PASSWORD_{user.upper()}"]
     options.setdefault("timeout", 120)
-    return pywbem.WBEMConnection(url, (user, password), default_namespace=namespace, **options)
+    return Connection(url, (user, password), default_namespace=namespace, **options)
 
 
 def wait_until(question, what, patience=PATIENCE):

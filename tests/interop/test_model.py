@@ -2,7 +2,7 @@
 
 import pywbem
 
-from harness import V1, V2, Case
+from harness import V1, V2, Case, assert_valid
 
 
 class Model:
@@ -24,6 +24,17 @@ class Model:
             self.assertTrue(cim_class.superclass is None or cim_class.superclass in names, cim_class.classname)
             for prop in cim_class.properties.values():
                 self.assertIsNotNone(prop.class_origin, f"{cim_class.classname}.{prop.name}")
+
+    def test_every_answer_is_held_to_the_grammar(self):
+        before = self.ada.looked_at
+        self.ada.EnumerateClassNames()
+        self.expect_status(pywbem.CIM_ERR_NOT_FOUND, self.ada.GetClass, "No_Such")
+        self.assertEqual(self.ada.looked_at, before + 2)
+        answer = self.ada.last_raw_reply
+        answer = answer if isinstance(answer, bytes) else answer.encode()
+        assert_valid(answer)
+        with self.assertRaisesRegex(AssertionError, "not valid by DSP0203"):
+            assert_valid(answer.replace(b"ERROR CODE", b"ERROR NUMBER"))
 
     def test_top_classes_and_children(self):
         top = self.ada.EnumerateClassNames(DeepInheritance=False)

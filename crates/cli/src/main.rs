@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod computer;
 mod exit;
+mod output;
 mod remote;
 mod render;
 mod schema;
@@ -49,8 +50,14 @@ enum Command {
     Suspend(commands::change::SuspendArgs),
     Resume(commands::change::ResumeArgs),
     Invoke(commands::invoke::Args),
+    Ls(commands::ls::Args),
     Get(commands::get::Args),
     Replica(commands::replica::Args),
+    Enum(commands::enumerate::Args),
+    Assoc(commands::assoc::Args),
+    Query(commands::query::Args),
+    Class(commands::class::Args),
+    Mof(commands::mof::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
 }
@@ -78,6 +85,12 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Suspend(args) => commands::block_on(commands::change::suspend(args)),
         Command::Resume(args) => commands::block_on(commands::change::resume(args)),
         Command::Invoke(args) => commands::block_on(commands::invoke::run(args, CATALOGUES)),
+        Command::Ls(args) => commands::block_on(commands::ls::run(args)),
+        Command::Enum(args) => commands::block_on(commands::enumerate::run(args)),
+        Command::Assoc(args) => commands::block_on(commands::assoc::run(args)),
+        Command::Query(args) => commands::block_on(commands::query::run(args)),
+        Command::Class(args) => commands::block_on(commands::class::run(args)),
+        Command::Mof(args) => commands::mof::run(args),
         Command::Get(args) => commands::block_on(commands::get::run(args)),
         Command::Replica(args) => commands::block_on(commands::replica::run(args, CATALOGUES)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
@@ -147,6 +160,11 @@ mod tests {
             "replica switch G",
             "replica rm G",
             "replica new G --source-volume a --source-log b --destination c --destination-volume d --destination-log e",
+            "ls",
+            "enum X",
+            "assoc X",
+            "query X",
+            "class X",
         ] {
             let line = format!(
                 "cimwright {command} --url http://a --user u --password-file p --namespace root/x --json"

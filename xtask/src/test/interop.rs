@@ -23,6 +23,9 @@ const FILE_LIMIT: u64 = 3 << 30;
 const USERS: [(&str, &str); 4] =
     [("ada", "administrator"), ("olga", "operator"), ("otto", "operator"), ("rita", "reader")];
 
+/// The grammar of every answer, in the sources of pywbem.
+const GRAMMAR: &str = "tests/dtd/DSP0203_2.4.0.dtd";
+
 /// Variables of the environment that would reach into the connections of the tests.
 const FOREIGN: [&str; 7] = [
     "REQUESTS_CA_BUNDLE",
@@ -110,6 +113,7 @@ pub(crate) fn serve_and_run(options: &Options) -> Result<()> {
 
 fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, PathBuf)]) -> Result<()> {
     let python = install::python(&requirements(), false)?;
+    let grammar = install::pywbem_sources(&requirements(), false)?.join(GRAMMAR);
     let mut command = Command::new(python);
     command.arg("-B").arg(tests_directory().join("run.py"));
     if let Some(text) = &options.matching {
@@ -118,6 +122,9 @@ fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, P
     command
         .env("INTEROP_HTTP", format!("http://{}", server.addresses().http))
         .env("INTEROP_HTTPS", format!("https://{}", server.addresses().https))
+        .env("INTEROP_DTD", grammar)
+        .env("INTEROP_PROGRAM", &setup.binary)
+        .env("INTEROP_DATA", process::workspace().join("../shared/data"))
         .env("INTEROP_SERVER_PID", server.pid().to_string())
         .env("INTEROP_CERTIFICATE", setup.state.join("tls/cert.pem"));
     // What the environment says about proxies and certificates is meant for the way out, not for a server on loopback; the HTTP
