@@ -34,7 +34,7 @@ pub struct User {
     /// The hash that NTLM needs, for users who may log in that way. Unlike the other one it is as good as the password for whoever
     /// reads it, so it is only kept when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nt_hash")]
-    pub nt_hash: Option<NtHash>,
+    pub(crate) nt_hash: Option<NtHash>,
 }
 
 mod nt_hash {

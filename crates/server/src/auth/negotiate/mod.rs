@@ -2,8 +2,10 @@
 //! sealing of bodies with the keys it leaves behind. What is offered to a client, and what of it is taken, is decided here; who the
 //! user is comes out only as a [`Proven`], which nothing but a compared proof makes.
 
+#![allow(dead_code, reason = "sealing begins with WS-Management")]
+
 pub(crate) mod kerberos;
-pub mod ntlm;
+pub(super) mod ntlm;
 mod sealed;
 mod spnego;
 
@@ -39,14 +41,14 @@ enum State {
     /// The server has asked for the proof.
     Challenged(Challenged, Option<Wrapping>),
     /// Both sides have the keys.
-    Established(Box<Keys>),
+    Established(Keys),
 }
 
 /// The keys that a login leaves behind.
 #[derive(Debug)]
 pub(crate) enum Keys {
     /// Of NTLM.
-    Ntlm(ntlm::Session),
+    Ntlm(Box<ntlm::Session>),
     /// Of a ticket.
     Kerberos(kerberos::Session),
 }
@@ -150,7 +152,7 @@ impl Login {
             self.raw(state, &token, side)
         } else if kerberos::is_token(&token) {
             let (proven, session, reply) = ticket(&token, side)?;
-            self.state = State::Established(Box::new(Keys::Kerberos(session)));
+            self.state = State::Established(Keys::Kerberos(session));
             Ok(Step::Done(proven, reply))
         } else {
             self.wrapped(state, &token, side)
@@ -179,7 +181,7 @@ impl Login {
             }
             (State::Challenged(challenged, None), Some(3)) => {
                 let (proven, session) = prove(challenged, token, side)?;
-                self.state = State::Established(Box::new(Keys::Ntlm(session)));
+                self.state = State::Established(Keys::Ntlm(Box::new(session)));
                 Ok(Step::Done(proven, None))
             }
             _ => Err(Failed::Malformed),
@@ -213,7 +215,7 @@ impl Login {
                     None if wrapping.second_choice => return Err(Failed::Malformed),
                     None => None,
                 };
-                self.state = State::Established(Box::new(Keys::Ntlm(session)));
+                self.state = State::Established(Keys::Ntlm(Box::new(session)));
                 let last = spnego::response(Progress::Completed, None, None, code.as_ref().map(|c| &c[..]));
                 Ok(Step::Done(proven, Some(last)))
             }
@@ -228,7 +230,7 @@ impl Login {
             (offer.mechanisms.first(), offer.token, side.kerberos)
         {
             let (proven, session, reply) = ticket(token, side)?;
-            self.state = State::Established(Box::new(Keys::Kerberos(session)));
+            self.state = State::Established(Keys::Kerberos(session));
             let last = spnego::response(Progress::Completed, Some(*best), reply.as_deref(), None);
             return Ok(Step::Done(proven, Some(last)));
         }

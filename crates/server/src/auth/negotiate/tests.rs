@@ -120,8 +120,8 @@ fn a_body_opens_for_its_own_session_only() {
     let mut client = Login::default();
     raw_login(&mut client, &mut Client::new("ann", "secret")).unwrap();
     let State::Established(of_client) = client.state else { panic!("established") };
-    let Keys::Ntlm(of_client) = *of_client else { panic!("NTLM") };
-    let mut of_client = Keys::Ntlm(of_client.of_the_client());
+    let Keys::Ntlm(of_client) = of_client else { panic!("NTLM") };
+    let mut of_client = Keys::Ntlm(Box::new(of_client.of_the_client()));
     let (content_type, body) =
         seal(&mut of_client, PROTOCOL, "application/soap+xml", b"<a/>".to_vec()).unwrap();
     assert_eq!(sealed_protocol(&content_type), Some(PROTOCOL));

@@ -65,7 +65,7 @@ impl Session {
 
     /// As before the last message that was sealed.
     #[cfg(test)]
-    pub(super) fn to_client_again(&mut self) {
+    pub(super) fn seal_again(&mut self) {
         self.to_client -= 1;
     }
 

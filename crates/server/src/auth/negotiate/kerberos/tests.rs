@@ -216,6 +216,6 @@ fn sealed_messages_come_through_in_order_and_only_then() {
     let (signature, sealed) = server.seal(b"answer").unwrap();
     assert_eq!(signature.len(), 60, "what other implementations send and expect");
     let mut client = server;
-    client.to_client_again();
+    client.seal_again();
     assert_eq!(client.unseal_as_the_client(&signature, &sealed).unwrap(), b"answer");
 }

@@ -17,21 +17,21 @@ use rc4::{Rc4, StreamCipher};
 
 /// The MD4 hash of a password: all that NTLM needs to know of it, and as good as the password for whoever has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NtHash([u8; 16]);
+pub(crate) struct NtHash([u8; 16]);
 
 impl NtHash {
     /// Of a password.
-    pub fn of(password: &str) -> Self {
+    pub(crate) fn of(password: &str) -> Self {
         Self(Md4::digest(message::utf16(password)).into())
     }
 
     /// As the users file has it: 32 hexadecimal digits.
-    pub fn to_hex(self) -> String {
+    pub(crate) fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Reads [`Self::to_hex`].
-    pub fn from_hex(text: &str) -> Option<Self> {
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
         let mut hash = [0; 16];
         if text.len() != 32 || !text.is_ascii() {
             return None;
