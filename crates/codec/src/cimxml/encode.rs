@@ -15,6 +15,13 @@ pub fn instance_text(instance: &Instance) -> String {
     writer.out
 }
 
+/// The text of a class in CIM-XML, as other protocols carry it.
+pub fn class_text(class: &cimwright_cim::Class) -> String {
+    let mut writer = Writer::new(4096, None, None);
+    writer.class(class);
+    writer.out
+}
+
 /// Appends the elements of DSP0201 to a string.
 pub(super) struct Writer<'a> {
     /// What has been written.

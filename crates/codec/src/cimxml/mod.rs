@@ -29,7 +29,7 @@ mod xml;
 
 pub use client::{RequestHeaders, encode_request, operation_name};
 pub use client_response::{Response, decode_response};
-pub use encode::instance_text;
+pub use encode::{class_text, instance_text};
 pub use error::{DecodeError, ResponseError};
 pub use export::{
     EXPORT_INDICATION, decode_export_request, decode_export_response, encode_export_request,
@@ -42,5 +42,6 @@ pub use response::{
 };
 pub use xml::Limits;
 
+pub(crate) use cim_error::cim_error;
 pub(crate) use path::{MAX_KEYS, untyped_number};
-pub(crate) use text::{push_real32, push_real64};
+pub(crate) use text::{push_attribute, push_real32, push_real64, push_signed, push_text, push_unsigned};
