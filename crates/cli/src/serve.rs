@@ -150,10 +150,10 @@ fn whole_reason(error: &(dyn Error + 'static)) -> String {
 fn write_ports(file: &Path, server: &Server) -> Result<(), Box<dyn Error>> {
     let addresses = server.local_addrs();
     let mut text = String::new();
-    for address in &addresses.http {
+    for address in addresses.http.iter().filter(|a| !addresses.wsman.contains(a)) {
         let _ = writeln!(text, "http={address}");
     }
-    for address in &addresses.https {
+    for address in addresses.https.iter().filter(|a| !addresses.wsman_tls.contains(a)) {
         let _ = writeln!(text, "https={address}");
     }
     for address in &addresses.wsman {

@@ -188,7 +188,10 @@ impl Exchange {
         if !changed.is_empty() {
             representation.properties.retain(|p| changed.contains(&p.name));
             representation.path = Some(path.clone());
-            let modify = Operation::ModifyInstance { instance: representation, property_list: Some(changed) };
+            // Who shows the whole instance does not mean what has moved on by itself since.
+            let named = said.is_some() || self.header.fragment.is_some();
+            let property_list = named.then_some(changed);
+            let modify = Operation::ModifyInstance { instance: representation, property_list };
             self.whole(&place, modify, true).await?;
         }
         let after = self.get_instance(&place, path).await?;
