@@ -33,6 +33,12 @@ pub(crate) struct ServeArgs {
     /// Address for HTTPS, repeatable; port 0 takes a free one, `none` means no HTTPS.
     #[arg(long, value_name = "ADDR")]
     https: Vec<String>,
+    /// Address for HTTP on the port that WS-Management's clients look for (5985), repeatable.
+    #[arg(long, value_name = "ADDR")]
+    wsman: Vec<String>,
+    /// Address for HTTPS on the port that WS-Management's clients look for (5986), repeatable.
+    #[arg(long, value_name = "ADDR")]
+    wsman_tls: Vec<String>,
     /// Directory that clients may work in, repeatable.
     #[arg(long, value_name = "DIR")]
     storage_root: Vec<PathBuf>,
@@ -111,6 +117,8 @@ fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
         state: args.state.as_ref().map(absolute).transpose()?,
         http: Overrides::listeners(&args.http)?,
         https: Overrides::listeners(&args.https)?,
+        wsman: Overrides::listeners(&args.wsman)?,
+        wsman_tls: Overrides::listeners(&args.wsman_tls)?,
         storage_roots: args.storage_root.iter().map(absolute).collect::<Result<_, _>>()?,
     });
     if let Some(name) = &args.computer_name {
@@ -152,11 +160,17 @@ fn whole_reason(error: &(dyn Error + 'static)) -> String {
 fn write_ports(file: &Path, server: &Server) -> Result<(), Box<dyn Error>> {
     let addresses = server.local_addrs();
     let mut text = String::new();
-    for address in &addresses.http {
+    for address in addresses.http.iter().filter(|a| !addresses.wsman.contains(a)) {
         let _ = writeln!(text, "http={address}");
     }
-    for address in &addresses.https {
+    for address in addresses.https.iter().filter(|a| !addresses.wsman_tls.contains(a)) {
         let _ = writeln!(text, "https={address}");
+    }
+    for address in &addresses.wsman {
+        let _ = writeln!(text, "wsman={address}");
+    }
+    for address in &addresses.wsman_tls {
+        let _ = writeln!(text, "wsman-tls={address}");
     }
     if let Some(path) = &addresses.unix {
         let _ = writeln!(text, "unix={}", path.display());

@@ -1,4 +1,5 @@
-//! Text on one side, the model of `cimwright-cim` on the other: MOF, CIM-XML, query languages and object paths.
+//! Text on one side, the model of `cimwright-cim` on the other: MOF, CIM-XML, WS-Management, query
+//! languages and object paths.
 //!
 //! Everything here is sans-IO: bytes or text in, values out, and back. No other crate knows XML or MOF.
 #![forbid(unsafe_code)]
@@ -7,3 +8,4 @@ pub mod cimxml;
 pub mod mof;
 pub mod query;
 pub mod uri;
+pub mod wsman;

@@ -5,7 +5,8 @@ use crate::Principal;
 use async_trait::async_trait;
 use cimwright_broker::{Broker, ObjectStream};
 use cimwright_cim::operation::ObjectShape;
-use cimwright_cim::{CimError, Instance, OperationResult, Request};
+use cimwright_cim::{CimError, Instance, NamespaceName, OperationResult, Request, Schema};
+use std::sync::Arc;
 
 /// Carries out operations.
 #[async_trait]
@@ -15,6 +16,12 @@ pub trait Execute: Send + Sync + 'static {
     /// # Errors
     /// With the status codes of DSP0200 5.3.
     async fn execute(&self, principal: &Principal, request: Request) -> Result<Answer, CimError>;
+
+    /// The classes of a namespace, for protocols that send values without their types. `None` if there is no such namespace.
+    fn schema(&self, principal: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
+        let _ = (principal, namespace);
+        None
+    }
 
     /// How many jobs there are; `None` if that cannot be told.
     async fn job_numbers(&self) -> Option<JobNumbers>;
@@ -56,6 +63,10 @@ impl Execute for Broker {
             cimwright_broker::Answer::Whole(result) => Answer::Whole(result),
             cimwright_broker::Answer::Stream(stream) => Answer::Objects(stream.shape, Box::new(stream)),
         })
+    }
+
+    fn schema(&self, _: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
+        Broker::schema(self, namespace)
     }
 
     async fn job_numbers(&self) -> Option<JobNumbers> {

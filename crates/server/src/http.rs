@@ -4,6 +4,7 @@ use crate::auth::Refused;
 use crate::body::{RequestBody, ResponseBody};
 use crate::cimxml;
 use crate::connection::Connection;
+use crate::wsman;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, WWW_AUTHENTICATE};
@@ -24,8 +25,7 @@ pub(crate) async fn answer(
     let response = match parts.uri.path() {
         "/healthz" => health(&parts, connection),
         "/metrics" => metrics(&parts, connection).await,
-        // The other protocol of this server has its own place, and is not to be taken for CIM-XML there.
-        "/wsman" | "/wsman/" => text(StatusCode::NOT_FOUND, "WS-Management is not served here yet.\n"),
+        "/wsman" | "/wsman/" | wsman::ANONYMOUS_PATH => wsman::handle(parts, &mut body, connection).await,
         _ => cimxml::handle(parts, &mut body, connection).await,
     };
     let mut response =

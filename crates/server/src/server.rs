@@ -2,11 +2,12 @@
 
 use crate::auth::users::{UsersFile, private_directory};
 use crate::auth::{AuthError, Authenticator, Transport};
-use crate::config::{Config, ConfigError, LimitsConfig};
+use crate::config::{Config, ConfigError, LimitsConfig, WsmanConfig};
 use crate::connection::{self, Connection};
 use crate::execute::Execute;
 use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
+use crate::wsman::contexts::{ContextLimits, Contexts};
 use cimwright_codec::cimxml::Limits;
 use std::collections::HashMap;
 use std::future::Future;
@@ -36,6 +37,8 @@ pub struct Server {
     http: Vec<TcpListener>,
     https: Vec<(TcpListener, TlsAcceptor)>,
     unix: Option<(UnixListener, SocketFile)>,
+    /// How many of the listeners for HTTP and HTTPS, from the first on, are not WS-Management's own.
+    own: (usize, usize),
     grace: Duration,
 }
 
@@ -48,6 +51,10 @@ pub struct LocalAddrs {
     pub https: Vec<SocketAddr>,
     /// The unix socket.
     pub unix: Option<PathBuf>,
+    /// Those of [`LocalAddrs::http`] that were asked for as WS-Management's own.
+    pub wsman: Vec<SocketAddr>,
+    /// Those of [`LocalAddrs::https`], likewise.
+    pub wsman_tls: Vec<SocketAddr>,
 }
 
 /// Why a server cannot start.
@@ -100,6 +107,10 @@ pub(crate) struct App {
     pub(crate) limits: LimitsConfig,
     /// What one message may ask for.
     pub(crate) xml_limits: Limits,
+    /// What is configured for WS-Management.
+    pub(crate) wsman: WsmanConfig,
+    /// Enumerations over WS-Management.
+    pub(crate) wsman_contexts: Contexts,
     /// How the server calls itself.
     pub(crate) computer_name: String,
     /// Requests that are being carried out, apart from their connections.
@@ -171,13 +182,21 @@ impl Server {
         let state = &config.server.state;
         private_directory(state).map_err(|source| StartError::State { path: state.clone(), source })?;
         let auth = Authenticator::new(&config.auth, UsersFile::in_state(state), config.computer_name())?;
-        let http = config.server.http.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
-        let https = if config.server.https.is_empty() {
+        let server = &config.server;
+        // What is served does not depend on the port: the customary ones of WS-Management are only more of them.
+        let http =
+            server.http.iter().chain(&server.wsman).map(|a| listen(*a)).collect::<Result<Vec<_>, _>>()?;
+        let https = if server.https.is_empty() && server.wsman_tls.is_empty() {
             Vec::new()
         } else {
             let acceptor = TlsAcceptor::from(tls::server_config(config)?);
             let listen = |address: &SocketAddr| Ok((listen(*address)?, acceptor.clone()));
-            config.server.https.iter().map(listen).collect::<Result<_, StartError>>()?
+            server
+                .https
+                .iter()
+                .chain(&server.wsman_tls)
+                .map(listen)
+                .collect::<Result<Vec<_>, StartError>>()?
         };
         let unix = config
             .unix_socket()
@@ -189,6 +208,11 @@ impl Server {
             auth,
             metrics: Metrics::new(),
             xml_limits: Limits { bytes: limits.max_body_bytes, ..Limits::default() },
+            wsman: config.wsman.clone(),
+            wsman_contexts: Contexts::new(ContextLimits {
+                contexts: config.wsman.contexts,
+                per_user: config.wsman.contexts_per_user,
+            }),
             computer_name: config.computer_name(),
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
@@ -199,14 +223,19 @@ impl Server {
             limits,
         });
         let life = watch::Sender::new(Life::Running);
-        Ok(Self { app, life, http, https, unix, grace: config.server.shutdown_grace() })
+        let own = (server.http.len(), server.https.len());
+        Ok(Self { app, life, http, https, unix, own, grace: server.shutdown_grace() })
     }
 
     /// Where the server listens.
     pub fn local_addrs(&self) -> LocalAddrs {
+        let http: Vec<SocketAddr> = self.http.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let https: Vec<SocketAddr> = self.https.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         LocalAddrs {
-            http: self.http.iter().filter_map(|l| l.local_addr().ok()).collect(),
-            https: self.https.iter().filter_map(|(l, _)| l.local_addr().ok()).collect(),
+            wsman: http.iter().skip(self.own.0).copied().collect(),
+            wsman_tls: https.iter().skip(self.own.1).copied().collect(),
+            http,
+            https,
             unix: self.unix.as_ref().map(|(_, file)| file.path.clone()),
         }
     }
@@ -214,7 +243,7 @@ impl Server {
     /// Serves until `shutdown` is ready. Then no more connections and requests are taken, and those that are being carried out
     /// may finish within `server.shutdown_grace_ms`. Returns whether all did.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, life, http, https, unix, grace } = self;
+        let Self { app, life, http, https, unix, grace, own: _ } = self;
         let listeners = TaskTracker::new();
         for listener in http {
             listeners.spawn(accept_tcp(listener, None, Arc::clone(&app), life.subscribe()));

@@ -113,7 +113,7 @@ async fn only_post_is_served() {
         assert!(reply.header("Allow").unwrap().starts_with("POST"), "{method}");
     }
     let reply = server.ask(post().line("POST /wsman HTTP/1.1").bytes()).await;
-    assert_eq!(reply.status, 404, "WS-Management has its own place");
+    assert!(reply.body.contains("SchemaValidationError"), "WS-Management has its own place: {reply:?}");
 }
 
 #[tokio::test]

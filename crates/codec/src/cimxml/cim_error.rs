@@ -50,7 +50,7 @@ pub(super) fn push_error(writer: &mut Writer<'_>, error: &CimError) {
 }
 
 /// An instance of CIM_Error with all its properties, its severity on the DMTF scale.
-fn cim_error(detail: &ErrorDetail) -> Instance {
+pub(crate) fn cim_error(detail: &ErrorDetail) -> Instance {
     let mut instance = Instance::new("CIM_Error");
     instance.properties = PROPERTIES
         .iter()

@@ -42,5 +42,6 @@ pub use response::{
 };
 pub use xml::Limits;
 
+pub(crate) use cim_error::cim_error;
 pub(crate) use path::{MAX_KEYS, untyped_number};
-pub(crate) use text::{push_real32, push_real64};
+pub(crate) use text::{push_attribute, push_real32, push_real64, push_signed, push_text, push_unsigned};

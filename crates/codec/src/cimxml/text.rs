@@ -31,13 +31,13 @@ const CLASSES: [u8; 256] = {
 
 /// Appends `text` as the content of an element. Characters that XML cannot hold become U+FFFD: the message is worth more
 /// than one control character in it.
-pub(super) fn push_text(out: &mut String, text: &str) {
+pub(crate) fn push_text(out: &mut String, text: &str) {
     push_escaped(out, text, ALWAYS);
 }
 
 /// Appends `text` as the value of an attribute in double quotes. Tabs and line feeds are escaped too, since a reader turns
 /// bare ones into spaces.
-pub(super) fn push_attribute(out: &mut String, text: &str) {
+pub(crate) fn push_attribute(out: &mut String, text: &str) {
     push_escaped(out, text, IN_ATTRIBUTES);
 }
 
@@ -76,7 +76,7 @@ fn push_escaped(out: &mut String, text: &str, from_class: u8) {
 }
 
 /// Appends a whole number.
-pub(super) fn push_unsigned(out: &mut String, mut number: u64) {
+pub(crate) fn push_unsigned(out: &mut String, mut number: u64) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -92,7 +92,7 @@ pub(super) fn push_unsigned(out: &mut String, mut number: u64) {
 }
 
 /// Appends a whole number with its sign if it is negative.
-pub(super) fn push_signed(out: &mut String, number: i64) {
+pub(crate) fn push_signed(out: &mut String, number: i64) {
     if number < 0 {
         out.push('-');
     }

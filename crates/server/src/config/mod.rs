@@ -7,6 +7,7 @@ mod sections;
 pub use sections::{
     AuthConfig, EngineConfig, EngineUser, JobStoreKind, JobsConfig, LimitsConfig, LogConfig, LogFormat,
     ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig, StorageRoot, TlsConfig, UnixPeer,
+    WsmanConfig,
 };
 
 pub(crate) use sections::{role_from_name, role_name};
@@ -31,6 +32,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// What one client may take of the server.
     pub limits: LimitsConfig,
+    /// What is particular to WS-Management.
+    pub wsman: WsmanConfig,
     /// Who may ask, and how they prove who they are.
     pub auth: AuthConfig,
     /// The certificate of the server.
@@ -55,6 +58,10 @@ pub struct Overrides {
     pub http: Option<Vec<SocketAddr>>,
     /// `--https ADDR`, likewise.
     pub https: Option<Vec<SocketAddr>>,
+    /// `--wsman ADDR`, repeatable; replaces the addresses of the file.
+    pub wsman: Option<Vec<SocketAddr>>,
+    /// `--wsman-tls ADDR`, likewise.
+    pub wsman_tls: Option<Vec<SocketAddr>>,
     /// `--storage-root DIR`, repeatable; replaces the roots of the file.
     pub storage_roots: Vec<PathBuf>,
 }
@@ -148,7 +155,7 @@ impl Config {
 
     /// Lets the command line have its way.
     pub fn merge(&mut self, overrides: Overrides) {
-        let Overrides { state, http, https, storage_roots } = overrides;
+        let Overrides { state, http, https, wsman, wsman_tls, storage_roots } = overrides;
         if let Some(state) = state {
             self.server.state = state;
         }
@@ -157,6 +164,12 @@ impl Config {
         }
         if let Some(https) = https {
             self.server.https = https;
+        }
+        if let Some(wsman) = wsman {
+            self.server.wsman = wsman;
+        }
+        if let Some(wsman_tls) = wsman_tls {
+            self.server.wsman_tls = wsman_tls;
         }
         if !storage_roots.is_empty() {
             self.storage.roots =
@@ -249,7 +262,7 @@ impl Config {
             return Err(self.value("server", "there is no listener", action));
         }
         let mut seen = HashSet::new();
-        for address in server.http.iter().chain(&server.https) {
+        for address in server.http.iter().chain(&server.https).chain(&server.wsman).chain(&server.wsman_tls) {
             if address.port() != 0 && !seen.insert(address) {
                 let problem = format!("{address} is listed twice");
                 return Err(self.value("server.http and server.https", problem, "give each its own port"));
@@ -263,7 +276,7 @@ impl Config {
     }
 
     /// Numbers with the least value that works.
-    fn numbers(&self) -> [(&'static str, u64, u64); 14] {
+    fn numbers(&self) -> [(&'static str, u64, u64); 18] {
         let (l, j) = (&self.limits, &self.jobs);
         [
             ("limits.max_body_bytes", l.max_body_bytes as u64, 1024),
@@ -276,6 +289,11 @@ impl Config {
             ("limits.body_read_timeout_ms", l.body_read_timeout_ms, 1),
             ("limits.write_stall_timeout_ms", l.write_stall_timeout_ms, 1),
             ("limits.keep_alive_ms", l.keep_alive_ms, 1),
+            // The least that a client of WS-Management must be able to ask for.
+            ("wsman.max_envelope_bytes", self.wsman.max_envelope_bytes as u64, 8192),
+            ("wsman.contexts", self.wsman.contexts as u64, 1),
+            ("wsman.contexts_per_user", self.wsman.contexts_per_user as u64, 1),
+            ("wsman.context_lifetime_ms", self.wsman.context_lifetime_ms, 1000),
             ("jobs.concurrency", j.concurrency as u64, 1),
             ("jobs.max_unfinished", j.max_unfinished, 1),
             ("jobs.lease_ms", j.lease_ms, 1000),
@@ -417,6 +435,8 @@ mod tests {
             state: Some("/s".into()),
             http: Overrides::listeners(&["127.0.0.1:0", "[::1]:0"]).unwrap(),
             https: Overrides::listeners(&["none"]).unwrap(),
+            wsman: None,
+            wsman_tls: None,
             storage_roots: vec!["/b".into(), "/c".into()],
         });
         assert_eq!(config.server.http.len(), 2);

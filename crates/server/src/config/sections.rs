@@ -17,6 +17,10 @@ pub struct ServerConfig {
     pub http: Vec<SocketAddr>,
     /// Addresses for HTTPS.
     pub https: Vec<SocketAddr>,
+    /// More addresses for HTTP, on the port that clients of WS-Management look for: 5985. The same is served on all.
+    pub wsman: Vec<SocketAddr>,
+    /// More addresses for HTTPS, on the port that clients of WS-Management look for: 5986.
+    pub wsman_tls: Vec<SocketAddr>,
     /// The unix socket of local clients; a relative path is taken from `state`, an empty one means none.
     pub unix: PathBuf,
     /// The host name in object paths and in SystemName; empty means that of the machine.
@@ -31,6 +35,8 @@ impl Default for ServerConfig {
             state: "/var/lib/cimwright".into(),
             http: vec![SocketAddr::from(([127, 0, 0, 1], 5988))],
             https: vec![SocketAddr::from(([127, 0, 0, 1], 5989))],
+            wsman: Vec::new(),
+            wsman_tls: Vec::new(),
             unix: "cimwright.sock".into(),
             computer_name: String::new(),
             shutdown_grace_ms: 10_000,
@@ -225,6 +231,44 @@ impl LimitsConfig {
     /// `keep_alive_ms`
     pub fn keep_alive(&self) -> Duration {
         Duration::from_millis(self.keep_alive_ms)
+    }
+}
+
+/// `[wsman]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WsmanConfig {
+    /// Tell strangers what this server is (Identify without credentials), without its version.
+    pub anonymous_identify: bool,
+    /// The namespace of requests that name none.
+    pub default_namespace: String,
+    /// The largest answer in bytes, whatever a client says it takes.
+    pub max_envelope_bytes: usize,
+    /// How many enumerations may be open at once.
+    pub contexts: usize,
+    /// How many of them one user may have.
+    pub contexts_per_user: usize,
+    /// How long an enumeration stays open without being used, at most and when a client does not say, in milliseconds.
+    pub context_lifetime_ms: u64,
+}
+
+impl Default for WsmanConfig {
+    fn default() -> Self {
+        Self {
+            anonymous_identify: false,
+            default_namespace: "root/cimv2".to_owned(),
+            max_envelope_bytes: 4 << 20,
+            contexts: 256,
+            contexts_per_user: 32,
+            context_lifetime_ms: 600_000,
+        }
+    }
+}
+
+impl WsmanConfig {
+    /// `context_lifetime_ms`
+    pub fn context_lifetime(&self) -> Duration {
+        Duration::from_millis(self.context_lifetime_ms)
     }
 }
 

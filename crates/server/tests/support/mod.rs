@@ -8,10 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cimwright_cim::operation::{InstanceOptions, ObjectShape};
 use cimwright_cim::{
-    CimError, ClassName, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation,
-    OperationResult, Request, Value,
+    CimError, CimStatus, ClassName, ClassPath, ErrorDetail, ErrorType, Instance, InstancePath, Name,
+    NamespaceName, ObjectPath, Operation, OperationResult, Request, Schema, Severity, Value,
 };
 use cimwright_codec::cimxml::encode_request;
+use cimwright_codec::mof::{Source, compile_schema};
 use cimwright_server::auth::users::UsersFile;
 use cimwright_server::execute::{Answer, Execute, JobNumbers, Objects};
 use cimwright_server::{Config, LocalAddrs, Principal, Role, Server};
@@ -28,6 +29,34 @@ use tokio::task::JoinHandle;
 /// Nothing in a test takes this long.
 pub const LONG: Duration = Duration::from_secs(20);
 
+/// The classes of the broker below.
+const MOF: &str = "
+Qualifier Key : boolean = false, Scope(property, reference), Flavor(DisableOverride, ToSubclass);
+Qualifier Out : boolean = false, Scope(parameter), Flavor(DisableOverride, ToSubclass);
+class Large { [Key] string InstanceID; string Text; string WhoAmI(); uint32 Wait(); uint32 Panic(); uint32 Fail(); };
+class Small : Large { };
+class Endless : Large { };
+";
+
+/// The reason of a failure.
+pub fn full_disk() -> ErrorDetail {
+    ErrorDetail {
+        message_id: "TEST1".to_owned(),
+        message: "No space is left".to_owned(),
+        arguments: Vec::new(),
+        error_type: ErrorType::Environmental,
+        severity: Severity::Major,
+        probable_cause: 51,
+        probable_cause_description: String::new(),
+        recommended_actions: Vec::new(),
+        source: None,
+        source_is_path: false,
+        status: CimStatus::Failed,
+        code: 32768,
+        cause: None,
+    }
+}
+
 /// A broker that does what the name of the class or the method says.
 #[derive(Default)]
 pub struct Fake {
@@ -41,6 +70,8 @@ pub struct Fake {
     pub done: AtomicUsize,
     /// Portions of streams that were asked for.
     pub portions: Arc<AtomicUsize>,
+    /// The classes of `root/test`, for protocols that ask for them.
+    pub schema: Arc<Schema>,
 }
 
 #[async_trait]
@@ -61,6 +92,7 @@ impl Execute for Fake {
                         out: Vec::new(),
                     }))
                 }
+                "Fail" => Err(CimError::failed("the disk is full").with_detail(full_disk())),
                 "Panic" => panic!("as the test wants it"),
                 _ => Err(CimError::not_found("no such thing")),
             },
@@ -86,6 +118,10 @@ impl Execute for Fake {
         };
         self.done.fetch_add(1, Ordering::SeqCst);
         result
+    }
+
+    fn schema(&self, _: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
+        (namespace.as_str() == "root/test").then(|| Arc::clone(&self.schema))
     }
 
     async fn job_numbers(&self) -> Option<JobNumbers> {
@@ -141,7 +177,9 @@ impl TestServer {
         change(&mut config);
         let users = UsersFile::in_state(state.path());
         users.add("ann", Role::Administrator, "secret", false).unwrap();
-        let fake = Arc::new(Fake::default());
+        let sources = [Source::new("test.mof", MOF)];
+        let schema = Arc::new(compile_schema(&sources, &NamespaceName::new("root/test")).unwrap());
+        let fake = Arc::new(Fake { schema, ..Fake::default() });
         let server = Server::bind(&config, Arc::clone(&fake) as Arc<dyn Execute>).unwrap();
         let addrs = server.local_addrs();
         let (stop, stopped) = oneshot::channel();

@@ -1,0 +1,44 @@
+//! WS-Management: SOAP envelopes that carry CIM operations (DSP0226, DSP0227), with instances in the form of WS-CIM (DSP0230) and
+//! with what Windows' own clients and servers add (MS-WSMV).
+//!
+//! Nothing here does I/O. Reading goes `xml` (bytes to a tree with resolved namespaces) → `header` (what stands above the body) →
+//! `request` (what is asked), with `enumeration`, `eventing` and `fragment` for the larger bodies and `value` for instances. Texts
+//! stay texts until [`fit`] meets them with the class declaration, since WS-CIM does not write types. Writing goes `response`,
+//! `fault` and `eventing` → `write`.
+//!
+//! The prefixes `s`, `a`, `w`, `p` are written literally as Windows does: one client in use looks for them by letter.
+
+mod association;
+mod enumeration;
+mod epr;
+mod eventing;
+mod fault;
+mod fit;
+mod fragment;
+mod header;
+mod request;
+mod resource;
+mod response;
+mod time;
+mod value;
+mod write;
+mod xml;
+
+pub mod uris;
+
+pub use association::{AssociationQuery, parse_association_query};
+pub use enumeration::{Enumerate, EnumerationMode, Filter, Polymorphism, Pull};
+pub use epr::Epr;
+pub use eventing::{
+    Delivery, DeliveryMode, Destination, EventKind, EventMessage, Foreign, Subscribe, Subscribed,
+    SubscriptionEnd, decode_ack, encode_ack, encode_event, encode_subscribed, encode_subscription_end,
+    encode_subscription_expires,
+};
+pub use fault::{Fault, FaultCode, ProviderFault, Subcode, WindowsDetail, encode_fault, fault_of};
+pub use fit::{SelectedKeys, fit_instance, fit_params, has_keys, selected_keys};
+pub use fragment::{Fragment, Part, Step};
+pub use header::{Header, OptionValue, Selector};
+pub use request::{Action, Refusal, Request, decode_request, soap_action_fits};
+pub use resource::{ClassUris, Resource};
+pub use response::{Identity, ItemWriter, ResponseWriter};
+pub use time::{Expiry, duration_text};

@@ -1,0 +1,310 @@
+//! Enumerate, Pull, Release, Renew and GetStatus.
+
+use super::contexts::Session;
+use super::exchange::{Exchange, Place, unexpected};
+use crate::execute::Answer;
+use cimwright_cim::coerce::{Declared, coerce};
+use cimwright_cim::operation::InstanceOptions;
+use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query};
+use cimwright_cim::{Instance, ObjectPath, Operation, OperationResult};
+use cimwright_codec::query;
+use cimwright_codec::wsman::{
+    AssociationQuery, Enumerate, EnumerationMode, Expiry, Fault, Filter, ItemWriter, Polymorphism, Pull,
+    ResponseWriter, Selector, Subcode, fault_of, selected_keys, uris,
+};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What an envelope takes beside its items, in bytes; the headers of the request come on top.
+const ENVELOPE: usize = 1600;
+/// How long a Pull looks for items when the client sets no time.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
+/// What is kept back of the client's time for the way of the answer.
+const MARGIN: Duration = Duration::from_millis(50);
+/// How many items an answer has at most, whatever the client asks for.
+const MAX_ITEMS: u32 = 10_000;
+
+/// How much one answer may hold.
+struct Room {
+    items: usize,
+    bytes: usize,
+    characters: Option<u64>,
+    until: Instant,
+}
+
+impl Exchange {
+    /// Enumerate (DSP0226 8.2).
+    pub(super) async fn enumerate(&self, asked: Enumerate) -> Result<Vec<u8>, Fault> {
+        let place = self.place()?;
+        let lifetime = self.lifetime(asked.expires)?;
+        let mut session = Box::new(self.session(&place, &asked).await?);
+        if !asked.optimize {
+            let context =
+                self.app().wsman_contexts.add(self.principal.name(), session, lifetime, Instant::now())?;
+            return Ok(self.writer(&place).enumerated(lifetime, &context, None));
+        }
+        let (uris, shown_as, namespace) =
+            (session.uris.clone(), session.shown_as.clone(), session.namespace.clone());
+        let mut items =
+            ItemWriter::new(&uris, Some(&namespace), session.mode, session.projected, shown_as.as_ref());
+        let room = self.room(asked.max_elements, None, None);
+        let at_end = fill(&mut session, &mut items, &room).await?;
+        let context = if at_end {
+            String::new()
+        } else {
+            self.app().wsman_contexts.add(self.principal.name(), session, lifetime, Instant::now())?
+        };
+        Ok(self.writer(&place).enumerated(lifetime, &context, Some(items)))
+    }
+
+    /// Pull (DSP0226 8.4). The resource URI is not looked at: some clients pull on another one than they enumerate.
+    pub(super) async fn pull(&self, asked: Pull) -> Result<Vec<u8>, Fault> {
+        let contexts = &self.app().wsman_contexts;
+        let (mut session, borrowed) =
+            contexts.borrow(self.principal.name(), &asked.context, Instant::now())?;
+        let (uris, shown_as, namespace) =
+            (session.uris.clone(), session.shown_as.clone(), session.namespace.clone());
+        let mut items =
+            ItemWriter::new(&uris, Some(&namespace), session.mode, session.projected, shown_as.as_ref());
+        let room = self.room(asked.max_elements, asked.max_characters, asked.max_time);
+        let at_end = match fill(&mut session, &mut items, &room).await {
+            Ok(at_end) => at_end,
+            Err(fault) => {
+                // What could not be sent is still there for a Pull with more room; what failed is over.
+                let goes_on = fault.subcode == Some(Subcode::EncodingLimit);
+                borrowed.give_back(goes_on.then_some(session));
+                return Err(fault);
+            }
+        };
+        if items.is_empty() && !at_end {
+            borrowed.give_back(Some(session));
+            return Err(Fault::new(Subcode::TimedOut, "The operation has timed out."));
+        }
+        borrowed.give_back((!at_end).then_some(session));
+        let writer = ResponseWriter::new(&self.header, &super::exchange::message_id(), Some(&namespace));
+        Ok(writer.pulled((!at_end).then_some(asked.context.as_str()), &items))
+    }
+
+    /// Release (DSP0226 8.6).
+    pub(super) fn release(&self, context: &str) -> Result<Vec<u8>, Fault> {
+        self.app().wsman_contexts.release(self.principal.name(), context, Instant::now())?;
+        Ok(self.bare_writer().empty())
+    }
+
+    /// Renew.
+    pub(super) fn renew(&self, context: &str, expires: Option<Expiry>) -> Result<Vec<u8>, Fault> {
+        let lifetime = self.lifetime(expires)?;
+        let granted = self.app().wsman_contexts.renew(
+            self.principal.name(),
+            context,
+            Some(lifetime),
+            Instant::now(),
+        )?;
+        Ok(self.bare_writer().expires("RenewResponse", granted))
+    }
+
+    /// GetStatus.
+    pub(super) fn status(&self, context: &str) -> Result<Vec<u8>, Fault> {
+        let left = self.app().wsman_contexts.renew(self.principal.name(), context, None, Instant::now())?;
+        // Nobody needs the fraction.
+        let left = Duration::from_secs(left.as_secs());
+        Ok(self.bare_writer().expires("GetStatusResponse", left))
+    }
+
+    fn bare_writer(&self) -> ResponseWriter<'_> {
+        ResponseWriter::new(&self.header, &super::exchange::message_id(), None)
+    }
+
+    /// How long a context stays without being used.
+    fn lifetime(&self, asked: Option<Expiry>) -> Result<Duration, Fault> {
+        let most = self.app().wsman.context_lifetime();
+        match asked {
+            None => Ok(most),
+            Some(Expiry::After(duration)) => Ok(duration.min(most)),
+            Some(Expiry::At(_)) => Err(Fault::new(
+                Subcode::UnsupportedExpirationType,
+                "Contexts end after a duration, not at a point in time.",
+            )),
+        }
+    }
+
+    fn room(&self, elements: Option<u32>, characters: Option<u64>, max_time: Option<Duration>) -> Room {
+        let header = &self.header;
+        let around = ENVELOPE + header.action.len() + 6 * header.message_id.len();
+        let patience =
+            [max_time, header.operation_timeout].into_iter().flatten().min().unwrap_or(DEFAULT_PATIENCE);
+        Room {
+            // One item when the client does not say (DSP0226 8.2.3 and 8.4).
+            items: elements.unwrap_or(1).min(MAX_ITEMS) as usize,
+            bytes: self.max_envelope().saturating_sub(around),
+            characters,
+            until: Instant::now() + patience.saturating_sub(MARGIN).max(MARGIN),
+        }
+    }
+
+    /// Begins an enumeration.
+    async fn session(&self, place: &Place, asked: &Enumerate) -> Result<Session, Fault> {
+        let mut session = Session {
+            namespace: place.namespace.clone(),
+            uris: self.header.uris.clone(),
+            mode: asked.mode,
+            projected: false,
+            shown_as: None,
+            only: None,
+            stream: None,
+            ready: VecDeque::new(),
+        };
+        let operation = match &asked.filter {
+            None => self.all_of_class(place, asked, &mut session)?,
+            Some(Filter::Query { dialect, text }) => {
+                let language = if dialect == uris::CQL { "DMTF:CQL" } else { "WQL" };
+                let query = query::parse(language, text).map_err(|e| fault_of(&e, false))?;
+                session.projected = query.select.is_some();
+                Operation::ExecQuery { query }
+            }
+            Some(Filter::Selectors(selectors)) => self.by_values(place, selectors)?,
+            Some(Filter::Association(query)) => {
+                // Names and namespace are those of the object (DSP0227 8.2.6).
+                if let Some(uris) = &query.uris {
+                    session.uris = uris.clone();
+                }
+                let (place, operation) = self.associated(place, query)?;
+                session.namespace = place.namespace.clone();
+                self.fetch(&place, operation, &mut session).await?;
+                return Ok(session);
+            }
+        };
+        self.fetch(place, operation, &mut session).await?;
+        Ok(session)
+    }
+
+    async fn fetch(&self, place: &Place, operation: Operation, session: &mut Session) -> Result<(), Fault> {
+        match self.execute(place, operation, false).await? {
+            Answer::Objects(_, stream) => session.stream = Some(stream),
+            Answer::Whole(OperationResult::Instances { items, .. }) => session.ready = items.into(),
+            Answer::Whole(_) => return Err(unexpected()),
+        }
+        Ok(())
+    }
+
+    fn all_of_class(
+        &self,
+        place: &Place,
+        asked: &Enumerate,
+        session: &mut Session,
+    ) -> Result<Operation, Fault> {
+        let class = self.class(place)?;
+        let name = class.name.clone();
+        let mut deep = true;
+        match asked.polymorphism {
+            Polymorphism::IncludeSubClassProperties => {}
+            Polymorphism::ExcludeSubClassProperties => {
+                deep = false;
+                session.shown_as = Some(name.clone());
+            }
+            Polymorphism::None => session.only = Some(name.clone()),
+        }
+        Ok(match asked.mode {
+            EnumerationMode::Epr => Operation::EnumerateInstanceNames { class: name },
+            _ => Operation::EnumerateInstances { class: name, deep, options: InstanceOptions::default() },
+        })
+    }
+
+    /// The selector filter: properties that must equal.
+    fn by_values(&self, place: &Place, selectors: &[Selector]) -> Result<Operation, Fault> {
+        let class = self.class(place)?;
+        let bad = |text: String| Fault::new(Subcode::CannotProcessFilter, text);
+        let mut conditions = Vec::with_capacity(selectors.len());
+        for selector in selectors.iter().filter(|s| !s.name.is("__cimnamespace")) {
+            let Some(property) = class.property(selector.name.as_str()) else {
+                return Err(bad(format!("{} has no property {}", class.name, selector.name)));
+            };
+            let declared = Declared { cim_type: property.cim_type, is_array: false, embedded: None };
+            let constant =
+                coerce(selector.value.clone(), declared, &|_| Err("no text of an object".to_owned()))
+                    .map_err(|e| bad(format!("{}: {e}", property.name)))?;
+            let property = PropertyPath::of(property.name.clone());
+            conditions.push(Condition::Compare { property, operator: Comparison::Equal, constant });
+        }
+        let condition = (!conditions.is_empty()).then_some(Condition::And(conditions));
+        let from = class.name.clone();
+        Ok(Operation::ExecQuery { query: Query { select: None, from, condition, fold_case: false } })
+    }
+
+    fn associated(&self, place: &Place, query: &AssociationQuery) -> Result<(Place, Operation), Fault> {
+        let mut source = query.source.clone();
+        let place = match &source.namespace {
+            Some(namespace) if *namespace != place.namespace => {
+                let schema = self.app().executor.schema(&self.principal, namespace).ok_or_else(|| {
+                    let text = format!("there is no namespace {namespace}");
+                    fault_of(&cimwright_cim::CimError::invalid_namespace(text), false)
+                })?;
+                Place { namespace: namespace.clone(), schema }
+            }
+            _ => Place { namespace: place.namespace.clone(), schema: place.schema.clone() },
+        };
+        if let Some(class) = place.schema.class(source.class.as_str()) {
+            let selectors: Vec<Selector> = source
+                .keys
+                .iter()
+                .map(|k| Selector { name: k.name.clone(), value: k.value.clone() })
+                .collect();
+            source = selected_keys(&selectors, class, &place.schema)?.path(class, place.namespace.clone())?;
+        }
+        let object = ObjectPath::Instance(source);
+        let filter = query.filter.clone();
+        let options =
+            InstanceOptions { property_list: query.properties.clone(), ..InstanceOptions::default() };
+        let operation = if query.associated {
+            Operation::Associators { object, filter, options }
+        } else {
+            Operation::References { object, filter, options }
+        };
+        Ok((place, operation))
+    }
+}
+
+/// Writes items until there is no more room or no more time; whether these were the last ones.
+async fn fill(session: &mut Session, items: &mut ItemWriter<'_>, room: &Room) -> Result<bool, Fault> {
+    while items.count() < room.items {
+        let Some(instance) = next(session, room.until).await? else { break };
+        let before = items.len();
+        items.push(&instance);
+        let too_large =
+            items.len() > room.bytes || room.characters.is_some_and(|most| items.characters(0) as u64 > most);
+        if too_large {
+            items.take_back(before);
+            session.ready.push_front(instance);
+            if items.is_empty() {
+                let text = "One item is larger than what is taken; it stays for a request that takes more.";
+                return Err(Fault::new(Subcode::EncodingLimit, text).detail("MaxEnvelopeSize"));
+            }
+            return Ok(false);
+        }
+    }
+    // The client is told with the last item that it is the last.
+    if let Some(instance) = next(session, room.until).await? {
+        session.ready.push_front(instance);
+    }
+    Ok(session.ready.is_empty() && session.stream.is_none())
+}
+
+/// The next instance; `None` at the end, or when there is no more time: then there still is a stream.
+async fn next(session: &mut Session, until: Instant) -> Result<Option<Instance>, Fault> {
+    loop {
+        while let Some(instance) = session.ready.pop_front() {
+            if session.only.as_ref().is_none_or(|only| instance.class == *only) {
+                return Ok(Some(instance));
+            }
+        }
+        let Some(stream) = &mut session.stream else { return Ok(None) };
+        // A portion that does not come in time is not lost.
+        match tokio::time::timeout_at(until, stream.next()).await {
+            Err(_) => return Ok(None),
+            Ok(Ok(Some(portion))) => session.ready.extend(portion),
+            Ok(Ok(None)) => session.stream = None,
+            Ok(Err(error)) => return Err(fault_of(&error, false)),
+        }
+    }
+}
