@@ -1,6 +1,7 @@
 //! Where jobs are kept: in memory for tests, in SQLite by default.
 //!
-//! The promise is [`cimwright_jobs::JobStore`]; the `conformance` suite says it in tests, and every backend runs all of it.
+//! The promises are [`cimwright_jobs::JobStore`] and, for what others are told, [`cimwright_jobs::Outbox`]; the `conformance` suites
+//! say them in tests, and every backend runs all of them.
 //! Nobody outside this crate knows SQL, and the stored [`form`]s are the only serialised shape of domain data.
 #![forbid(unsafe_code)]
 
@@ -11,9 +12,12 @@ pub mod sqlite;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod conformance_outbox;
+#[cfg(test)]
 mod samples;
 
 mod fair;
+mod memory_outbox;
 
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteOptions, SqliteStore};
