@@ -6,7 +6,7 @@ use crate::errors;
 use crate::pull::{self, Sessions};
 use crate::registry::{BuildError, Namespace, Registry};
 use crate::stream::ObjectStream;
-use crate::{classes, instances, methods, query};
+use crate::{changes, classes, instances, methods, properties, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
@@ -285,12 +285,17 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
         Operation::InvokeMethod { target, method, params } => {
             methods::invoke(scope, permission, target, method, params).await?
         }
-        Operation::CreateInstance { instance } => {
-            scope.namespace.class(&instance.class)?;
-            return Err(CimError::not_supported(format!(
-                "instances of {} are not made by CreateInstance; jobs come from the methods of the services",
-                instance.class
-            )));
+        Operation::CreateInstance { instance } => changes::create(scope, instance).await?,
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. } => {
+            return Err(CimError::not_supported("classes cannot be changed yet"));
+        }
+        Operation::GetProperty { path, property } => properties::get(&scope, &path, &property).await?,
+        Operation::SetProperty { path, property, value } => {
+            properties::set(scope, permission, path, property, value).await?
         }
         Operation::Unsupported { name } => {
             return Err(CimError::not_supported(format!("this server does not know the operation {name}")));

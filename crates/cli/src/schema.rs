@@ -1,5 +1,6 @@
 //! The schema of the served namespaces: MOF in `schema/`, embedded in the binary and compiled at every start.
 
+use cimwright_broker::interop::INTEROP_NAMESPACE;
 use cimwright_cim::{NamespaceName, Schema};
 use cimwright_codec::mof::{Diagnostic, Source, compile_schema};
 use cimwright_providers::{hyper_v, replication};
@@ -34,18 +35,31 @@ const STORAGE_REPLICA: &[(&str, &str)] = &[
     source!("cimwright/history.mof"),
 ];
 
+const INTEROP: &[(&str, &str)] = &[
+    source!("qualifiers.mof"),
+    source!("cim/v2.mof"),
+    source!("interop/server.mof"),
+    source!("interop/profiles.mof"),
+];
+
 /// The namespaces and their classes.
 ///
 /// # Errors
 /// With everything that is wrong in the MOF; the tests of this crate make sure that nothing is.
 pub(crate) fn namespaces() -> Result<Vec<(NamespaceName, Schema)>, Vec<Diagnostic>> {
-    [(hyper_v::v1(), V1), (hyper_v::v2(), V2), (replication::namespace(), STORAGE_REPLICA)]
-        .into_iter()
-        .map(|(namespace, files)| {
-            let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(*name, *text)).collect();
-            compile_schema(&sources, &namespace).map(|schema| (namespace, schema))
-        })
-        .collect()
+    let interop = NamespaceName::new(INTEROP_NAMESPACE);
+    [
+        (hyper_v::v1(), V1),
+        (hyper_v::v2(), V2),
+        (replication::namespace(), STORAGE_REPLICA),
+        (interop, INTEROP),
+    ]
+    .into_iter()
+    .map(|(namespace, files)| {
+        let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(*name, *text)).collect();
+        compile_schema(&sources, &namespace).map(|schema| (namespace, schema))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -59,6 +73,8 @@ mod tests {
         for (namespace, schema) in &namespaces {
             let classes: &[&str] = if *namespace == replication::namespace() {
                 &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]
+            } else if *namespace == NamespaceName::new(INTEROP_NAMESPACE) {
+                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile"]
             } else {
                 &["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
             };

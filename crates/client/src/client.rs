@@ -9,7 +9,7 @@ use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions,
 use cimwright_cim::query::Query;
 use cimwright_cim::{
     Class, ClassName, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation, OperationResult,
-    Param, Request, Value,
+    Param, QualifierDeclaration, Request, Value,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -280,6 +280,55 @@ impl Client {
             OperationResult::ClassNames(names) => Ok(names),
             other => Err(self.unexpected("EnumerateClassNames", &other)),
         }
+    }
+
+    /// CreateClass.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_class(&self, namespace: &NamespaceName, class: Class) -> Result<(), ClientError> {
+        let operation = Operation::CreateClass { class: Box::new(class) };
+        self.ask_void("CreateClass", namespace.clone(), operation).await
+    }
+
+    /// ModifyClass: replaces the declaration of a class.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn modify_class(&self, namespace: &NamespaceName, class: Class) -> Result<(), ClientError> {
+        let operation = Operation::ModifyClass { class: Box::new(class) };
+        self.ask_void("ModifyClass", namespace.clone(), operation).await
+    }
+
+    /// DeleteClass.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_class(&self, namespace: &NamespaceName, class: &str) -> Result<(), ClientError> {
+        let operation = Operation::DeleteClass { class: class.into() };
+        self.ask_void("DeleteClass", namespace.clone(), operation).await
+    }
+
+    /// SetQualifier: makes or replaces the declaration of a qualifier.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set_qualifier(
+        &self,
+        namespace: &NamespaceName,
+        declaration: QualifierDeclaration,
+    ) -> Result<(), ClientError> {
+        let operation = Operation::SetQualifier { declaration: Box::new(declaration) };
+        self.ask_void("SetQualifier", namespace.clone(), operation).await
+    }
+
+    /// DeleteQualifier.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_qualifier(&self, namespace: &NamespaceName, name: &str) -> Result<(), ClientError> {
+        let operation = Operation::DeleteQualifier { name: name.into() };
+        self.ask_void("DeleteQualifier", namespace.clone(), operation).await
     }
 
     /// Instances of a class in portions (OpenEnumerateInstances and PullInstancesWithPath), so that no answer is large. A server

@@ -91,7 +91,14 @@ fn is_repeatable(operation: &Operation) -> bool {
         Operation::InvokeMethod { method, .. } => {
             ["GetError", "GetErrorEx", "GetErrors"].iter().any(|name| method.is(name))
         }
-        Operation::CreateInstance { .. }
+        Operation::GetProperty { .. } => true,
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. }
+        | Operation::SetProperty { .. }
+        | Operation::CreateInstance { .. }
         | Operation::ModifyInstance { .. }
         | Operation::DeleteInstance { .. }
         | Operation::Pull { .. }

@@ -26,14 +26,21 @@ pub fn operation_name(operation: &Operation) -> &str {
         Operation::GetClass { .. } => "GetClass",
         Operation::EnumerateClasses { .. } => "EnumerateClasses",
         Operation::EnumerateClassNames { .. } => "EnumerateClassNames",
+        Operation::CreateClass { .. } => "CreateClass",
+        Operation::ModifyClass { .. } => "ModifyClass",
+        Operation::DeleteClass { .. } => "DeleteClass",
         Operation::GetQualifier { .. } => "GetQualifier",
         Operation::EnumerateQualifiers => "EnumerateQualifiers",
+        Operation::SetQualifier { .. } => "SetQualifier",
+        Operation::DeleteQualifier { .. } => "DeleteQualifier",
         Operation::GetInstance { .. } => "GetInstance",
         Operation::EnumerateInstances { .. } => "EnumerateInstances",
         Operation::EnumerateInstanceNames { .. } => "EnumerateInstanceNames",
         Operation::CreateInstance { .. } => "CreateInstance",
         Operation::ModifyInstance { .. } => "ModifyInstance",
         Operation::DeleteInstance { .. } => "DeleteInstance",
+        Operation::GetProperty { .. } => "GetProperty",
+        Operation::SetProperty { .. } => "SetProperty",
         Operation::Associators { .. } => "Associators",
         Operation::AssociatorNames { .. } => "AssociatorNames",
         Operation::References { .. } => "References",
@@ -118,7 +125,15 @@ fn push_parameters(w: &mut Writer<'_>, operation: &Operation) {
             class_parameter(w, "ClassName", class.as_ref());
             flag(w, "DeepInheritance", *deep);
         }
-        Operation::GetQualifier { name } => text(w, "QualifierName", Some(name.as_str())),
+        Operation::CreateClass { class } => parameter(w, "NewClass", |w| w.class(class)),
+        Operation::ModifyClass { class } => parameter(w, "ModifiedClass", |w| w.class(class)),
+        Operation::DeleteClass { class } => class_parameter(w, "ClassName", Some(class)),
+        Operation::GetQualifier { name } | Operation::DeleteQualifier { name } => {
+            text(w, "QualifierName", Some(name.as_str()));
+        }
+        Operation::SetQualifier { declaration } => {
+            parameter(w, "QualifierDeclaration", |w| w.qualifier_declaration(declaration));
+        }
         Operation::EnumerateQualifiers | Operation::InvokeMethod { .. } | Operation::Unsupported { .. } => {}
         Operation::GetInstance { path, options } => {
             instance_parameter(w, "InstanceName", path);
@@ -143,6 +158,17 @@ fn push_parameters(w: &mut Writer<'_>, operation: &Operation) {
             property_list(w, list.as_deref());
         }
         Operation::DeleteInstance { path } => instance_parameter(w, "InstanceName", path),
+        Operation::GetProperty { path, property } => {
+            instance_parameter(w, "InstanceName", path);
+            text(w, "PropertyName", Some(property.as_str()));
+        }
+        Operation::SetProperty { path, property, value } => {
+            instance_parameter(w, "InstanceName", path);
+            text(w, "PropertyName", Some(property.as_str()));
+            if let Some(value) = value {
+                parameter(w, "NewValue", |w| w.value(value, false));
+            }
+        }
         Operation::Associators { object, filter, options } => {
             object_parameter(w, object);
             association_filter(w, filter, true);
