@@ -14,6 +14,7 @@ macro_rules! source {
 const V1: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v1.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v1.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -22,6 +23,7 @@ const V1: &[(&str, &str)] = &[
 const V2: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v2.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v2.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -30,6 +32,7 @@ const V2: &[(&str, &str)] = &[
 const STORAGE_REPLICA: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("storage-replica/cim.mof"),
+    source!("cim/indications.mof"),
     source!("storage-replica/wvr.mof"),
     source!("cimwright/replica-endpoint.mof"),
     source!("cimwright/history.mof"),
@@ -40,6 +43,8 @@ const INTEROP: &[(&str, &str)] = &[
     source!("cim/v2.mof"),
     source!("interop/server.mof"),
     source!("interop/profiles.mof"),
+    source!("cim/indications.mof"),
+    source!("interop/indications.mof"),
 ];
 
 /// The namespaces and their classes.
@@ -74,7 +79,7 @@ mod tests {
             let classes: &[&str] = if *namespace == replication::namespace() {
                 &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]
             } else if *namespace == NamespaceName::new(INTEROP_NAMESPACE) {
-                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile"]
+                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile", "CIM_IndicationSubscription"]
             } else {
                 &["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
             };
