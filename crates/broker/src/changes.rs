@@ -143,14 +143,17 @@ fn fit(
     })
 }
 
-/// Operators control their jobs; what everybody sees is the business of administrators.
+/// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.
 fn administrators_only(
     scope: &Scope,
     permission: Permission,
     operation: &str,
     path: &InstancePath,
 ) -> Result<(), CimError> {
-    if permission == Permission::Granted {
+    let provider = scope.namespace.instances(&path.class);
+    if permission == Permission::Granted
+        || permission == Permission::OwnJobs && provider.is_some_and(|p| p.knows_owners())
+    {
         return Ok(());
     }
     Err(errors::denied(&scope.principal, format_args!("{operation} of {}", path.class)))

@@ -70,7 +70,8 @@ fn only(parts: VecDeque<Part>, instance_id: &Value) -> VecDeque<Part> {
         .collect()
 }
 
-fn check(query: &Query, class: &Class) -> Result<(), CimError> {
+/// Whether the class has what the query asks for.
+pub(crate) fn check(query: &Query, class: &Class) -> Result<(), CimError> {
     for path in query.select.iter().flatten() {
         if !path.0.first().is_some_and(is_system) {
             check_path(path, class)?;

@@ -1,0 +1,74 @@
+//! The filters that are always there, so that a client can subscribe without writing a query.
+
+use super::book::Filter;
+use super::sources::Source;
+use super::{QueryParser, SYSTEM_CLASS};
+use crate::interop::INTEROP_NAMESPACE;
+use cimwright_cim::{Instance, InstancePath, NamespaceName, Value};
+use cimwright_jobs::{Entry, EntryKind};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+use uuid::Uuid;
+
+/// Name and query of each. They apply to all namespaces that have the class of the query, and for jobs some to show.
+const STANDING: [(&str, &str); 6] = [
+    (
+        "Cimwright:JobControl:JobCreated",
+        "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA \"CIM_Job\"",
+    ),
+    (
+        "Cimwright:JobControl:JobChanged",
+        "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA \"CIM_Job\"",
+    ),
+    (
+        "Cimwright:JobControl:JobDeleted",
+        "SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA \"CIM_Job\"",
+    ),
+    (
+        "Cimwright:JobControl:JobEvents",
+        "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA \"CIM_Job\"",
+    ),
+    ("Cimwright:Alerts:All", "SELECT * FROM CIM_AlertIndication"),
+    ("Cimwright:StorageReplica:HealthChange", "SELECT * FROM MSFT_WvrHealthChangeEvent"),
+];
+
+/// The filters that make sense here.
+pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
+    let interop = NamespaceName::new(INTEROP_NAMESPACE);
+    let mut filters = Vec::new();
+    for (name, text) in STANDING {
+        let Ok(query) = parser("WQL", text) else { continue };
+        let namespaces: Vec<NamespaceName> = sources
+            .iter()
+            .filter(|s| s.name != interop && s.check_raised(&query.from).is_ok())
+            .map(|s| s.name.clone())
+            .collect();
+        if namespaces.is_empty() {
+            continue;
+        }
+        let path = InstancePath::new(interop.clone(), "CIM_IndicationFilter")
+            .with_key("SystemCreationClassName", SYSTEM_CLASS)
+            .with_key("SystemName", system_name)
+            .with_key("CreationClassName", "CIM_IndicationFilter")
+            .with_key("Name", name);
+        let mut instance = Instance::new("CIM_IndicationFilter");
+        for key in &path.keys {
+            instance.set(key.name.clone(), Some(key.value.clone()));
+        }
+        instance.path = Some(path);
+        let instance = instance
+            .with("SourceNamespaces", Value::strings(namespaces.iter().map(|n| n.as_str())))
+            .with("IndividualSubscriptionSupported", true)
+            .with("Query", text)
+            .with("QueryLanguage", "WQL");
+        let entry = Entry {
+            id: Uuid::now_v7(),
+            kind: EntryKind::Filter,
+            owner: String::new(),
+            created: UNIX_EPOCH,
+            instance,
+        };
+        filters.push(Filter::new(entry, namespaces, Some(Arc::new(query)), true));
+    }
+    filters
+}
