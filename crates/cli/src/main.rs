@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod computer;
 mod exit;
+mod listeners;
 mod remote;
 mod render;
 mod schema;
