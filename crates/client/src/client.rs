@@ -3,7 +3,7 @@
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::pull::Enumeration;
-use crate::transport::Transport;
+use crate::transport::{Question, Transport};
 use crate::wire;
 use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions, OpenOptions};
 use cimwright_cim::query::Query;
@@ -52,11 +52,22 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn execute(&self, request: &Request) -> Result<OperationResult, ClientError> {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        self.exchange(wire::question(&self.next_id(), request), request).await
+    }
+
+    fn next_id(&self) -> String {
+        (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+
+    /// Sends a question and reads the answer as one to `request`.
+    async fn exchange(
+        &self,
+        question: Result<Question, String>,
+        request: &Request,
+    ) -> Result<OperationResult, ClientError> {
         let endpoint = self.endpoint();
         let malformed = |reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason };
-        let question = wire::question(&id.to_string(), request).map_err(malformed)?;
-        let body = self.transport.exchange(&question).await?;
+        let body = self.transport.exchange(&question.map_err(malformed)?).await?;
         wire::answer(&body, request, endpoint.max_answer).map_err(malformed)?.map_err(ClientError::Cim)
     }
 
@@ -248,6 +259,25 @@ impl Client {
         self.ask_instances("ExecQuery", namespace.clone(), Operation::ExecQuery { query }).await
     }
 
+    /// ExecQuery with a text that goes to the server as it is, in any language that the server may know.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn exec_query_text(
+        &self,
+        namespace: &NamespaceName,
+        language: &str,
+        text: &str,
+    ) -> Result<Vec<Instance>, ClientError> {
+        // The answer has the same form whatever was asked.
+        let any = Query { select: None, from: ClassName::new(""), condition: None, fold_case: true };
+        let request =
+            Request { namespace: namespace.clone(), operation: Operation::ExecQuery { query: any } };
+        let question = wire::query(&self.next_id(), namespace, language, text);
+        let result = self.exchange(question, &request).await?;
+        self.instances("ExecQuery", namespace, result)
+    }
+
     /// GetClass: the class with everything it inherits and all qualifiers.
     ///
     /// # Errors
@@ -366,9 +396,19 @@ impl Client {
         namespace: NamespaceName,
         operation: Operation,
     ) -> Result<Vec<Instance>, ClientError> {
-        match self.ask(namespace.clone(), operation).await? {
+        let result = self.ask(namespace.clone(), operation).await?;
+        self.instances(name, &namespace, result)
+    }
+
+    fn instances(
+        &self,
+        name: &str,
+        namespace: &NamespaceName,
+        result: OperationResult,
+    ) -> Result<Vec<Instance>, ClientError> {
+        match result {
             OperationResult::Instances { mut items, .. } => {
-                complete_paths(&mut items, &namespace);
+                complete_paths(&mut items, namespace);
                 Ok(items)
             }
             OperationResult::Void => Ok(Vec::new()),

@@ -2,7 +2,9 @@
 
 use crate::transport::Question;
 use bytes::Bytes;
-use cimwright_cim::{CimError, CimStatus, Instance, ObjectPath, Operation, OperationResult, Request};
+use cimwright_cim::{
+    CimError, CimStatus, Instance, NamespaceName, ObjectPath, Operation, OperationResult, Request,
+};
 use cimwright_codec::{cimxml, uri};
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -16,6 +18,21 @@ const CIM_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("cimprotocolver
 /// The HTTP request for an operation.
 pub(crate) fn question(id: &str, request: &Request) -> Result<Question, String> {
     let (body, headers) = cimxml::encode_request(id, request);
+    packed(body, &headers, is_repeatable(&request.operation))
+}
+
+/// The HTTP request for a query in the server's own words.
+pub(crate) fn query(
+    id: &str,
+    namespace: &NamespaceName,
+    language: &str,
+    text: &str,
+) -> Result<Question, String> {
+    let (body, headers) = cimxml::encode_query(id, namespace, language, text);
+    packed(body, &headers, true)
+}
+
+fn packed(body: Vec<u8>, headers: &cimxml::RequestHeaders, repeatable: bool) -> Result<Question, String> {
     let value =
         |text: &str| HeaderValue::try_from(text).map_err(|_| format!("\"{text}\" cannot stand in a header"));
     Ok(Question {
@@ -26,7 +43,7 @@ pub(crate) fn question(id: &str, request: &Request) -> Result<Question, String> 
             (CIM_OBJECT, value(&headers.cim_object)?),
         ],
         body: Bytes::from(body),
-        repeatable: is_repeatable(&request.operation),
+        repeatable,
     })
 }
 

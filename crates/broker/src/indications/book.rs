@@ -28,9 +28,8 @@ pub(crate) struct Book {
 pub(crate) struct Filter {
     pub(crate) entry: Entry,
     pub(crate) name: Arc<str>,
-    pub(crate) namespaces: Vec<NamespaceName>,
-    /// `None` if this version cannot read the query any more; nothing passes the filter then.
-    pub(crate) query: Option<Arc<Query>>,
+    /// Its query in each of its namespaces; none if this version cannot read it any more, and then nothing passes.
+    pub(crate) queries: Vec<(NamespaceName, Arc<Query>)>,
     /// Whether it is always there.
     pub(crate) standing: bool,
 }
@@ -60,14 +59,14 @@ impl Book {
         match entry.kind {
             EntryKind::Filter => {
                 let namespaces = rules::namespaces_of(&entry.instance);
-                let query = match rules::query_of(&entry.instance, &namespaces, sources, parser) {
-                    Ok(query) => Some(query),
+                let queries = match rules::queries_of(&entry.instance, &namespaces, sources, parser) {
+                    Ok(queries) => queries,
                     Err(error) => {
                         tracing::error!(filter = ?entry.instance.get_str("Name"), %error, "nothing passes a filter any more");
-                        None
+                        Vec::new()
                     }
                 };
-                self.filters.push(Filter::new(entry, namespaces, query, false));
+                self.filters.push(Filter::new(entry, queries, false));
             }
             EntryKind::Destination => {
                 let url = entry.instance.get_str("Destination").unwrap_or_default();
@@ -166,14 +165,9 @@ impl Book {
 }
 
 impl Filter {
-    pub(crate) fn new(
-        entry: Entry,
-        namespaces: Vec<NamespaceName>,
-        query: Option<Arc<Query>>,
-        standing: bool,
-    ) -> Self {
+    pub(crate) fn new(entry: Entry, queries: Vec<(NamespaceName, Arc<Query>)>, standing: bool) -> Self {
         let name = Arc::from(entry.instance.get_str("Name").unwrap_or_default());
-        Self { entry, name, namespaces, query, standing }
+        Self { entry, name, queries, standing }
     }
 }
 

@@ -35,11 +35,10 @@ impl Routes {
         let mut by_source: Vec<Vec<Route>> = sources.iter().map(|_| Vec::new()).collect();
         for subscription in book.subscriptions().filter(|s| s.is_enabled()) {
             let Some(filter) = book.filter(subscription.filter) else { continue };
-            let Some(query) = &filter.query else { continue };
             for (source, routes) in sources.iter().zip(&mut by_source) {
-                if !filter.namespaces.contains(&source.name) {
+                let Some((_, query)) = filter.queries.iter().find(|(n, _)| *n == source.name) else {
                     continue;
-                }
+                };
                 let listener = Listener {
                     destination: subscription.destination,
                     filter: Arc::clone(&filter.name),

@@ -6,7 +6,6 @@ use super::target::Target;
 use super::{QueryParser, SYSTEM_CLASS, Shared, delivery};
 use crate::errors;
 use crate::interop::INTEROP_NAMESPACE;
-use crate::query;
 use cimwright_cim::query::{Condition, Query};
 use cimwright_cim::{CimError, CimStatus, DateTime, Instance, InstancePath, NamespaceName, Property, Value};
 use cimwright_jobs::{Entry, EntryKind};
@@ -39,35 +38,37 @@ pub(crate) fn namespaces_of(filter: &Instance) -> Vec<NamespaceName> {
     all
 }
 
-/// The query of a filter, if it makes sense in all of the namespaces.
+/// The query of a filter for each of the namespaces, if it makes sense in all of them.
 ///
 /// # Errors
 /// What is wrong with the language, the query or a namespace.
-pub(crate) fn query_of(
+pub(crate) fn queries_of(
     filter: &Instance,
     namespaces: &[NamespaceName],
     sources: &[Source],
     parser: &QueryParser,
-) -> Result<Arc<Query>, CimError> {
+) -> Result<Vec<(NamespaceName, Arc<Query>)>, CimError> {
     let needed = |name: &str| {
         let text = filter.get_str(name).filter(|t| !t.trim().is_empty());
         text.ok_or_else(|| CimError::invalid_parameter(format!("a filter needs the property {name}")))
     };
     let query = parser(needed("QueryLanguage")?, needed("Query")?)?;
+    let mut queries = Vec::new();
     for namespace in namespaces {
         let Some(source) = sources.iter().find(|s| s.name == *namespace) else {
             let text = format!("SourceNamespaces: there is no namespace {namespace}");
             return Err(CimError::invalid_parameter(text));
         };
         source.check_raised(&query.from)?;
-        if let Some(class) = source.schema.class(query.from.as_str()) {
-            query::check(&query, class)?;
-        }
+        // The names of values mean other numbers in other classes.
+        let mut query = query.clone();
+        query.bind(&source.schema)?;
         if let Some(condition) = &query.condition {
             check_classes(condition, source)?;
         }
+        queries.push((namespace.clone(), Arc::new(query)));
     }
-    Ok(Arc::new(query))
+    Ok(queries)
 }
 
 /// A class that is misspelt would match nothing, for ever and without a word.
@@ -98,14 +99,14 @@ impl Shared {
             instance.set("SourceNamespaces", Some(Value::strings(all.iter().map(NamespaceName::as_str))));
         }
         let namespaces = namespaces_of(&instance);
-        let query = query_of(&instance, &namespaces, &self.sources, &self.parser)?;
+        let queries = queries_of(&instance, &namespaces, &self.sources, &self.parser)?;
         let _turn = self.turn.lock().await;
         self.check_new(&path)?;
         let made = self.book().filters().filter(|f| !f.standing).count();
         check_limit(made, self.config.max_filters, "filters")?;
         let entry = self.entry(EntryKind::Filter, principal, instance);
         self.outbox.register(&entry).await.map_err(errors::from_store)?;
-        self.book().add_filter(Filter::new(entry, namespaces, Some(query), false));
+        self.book().add_filter(Filter::new(entry, queries, false));
         Ok(path)
     }
 

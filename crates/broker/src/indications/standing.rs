@@ -43,6 +43,7 @@ pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &st
             .filter(|s| s.name != interop && s.check_raised(&query.from).is_ok())
             .map(|s| s.name.clone())
             .collect();
+        let query = Arc::new(query);
         if namespaces.is_empty() {
             continue;
         }
@@ -68,7 +69,8 @@ pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &st
             created: UNIX_EPOCH,
             instance,
         };
-        filters.push(Filter::new(entry, namespaces, Some(Arc::new(query)), true));
+        let queries = namespaces.into_iter().map(|n| (n, Arc::clone(&query))).collect();
+        filters.push(Filter::new(entry, queries, true));
     }
     filters
 }

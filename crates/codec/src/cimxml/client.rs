@@ -1,7 +1,7 @@
 //! Writing requests: what this project's own tools send to any WBEM server.
 
 use super::encode::Writer;
-use super::query_text::{LANGUAGE, query_text};
+use super::query_text::{language, query_text};
 use super::response::{EPILOGUE, open_message};
 use super::text::push_unsigned;
 use crate::uri;
@@ -9,7 +9,7 @@ use cimwright_cim::operation::{
     AssociationFilter, ClassOptions, InstanceOptions, ObjectShape, OpenOptions, PullKind,
 };
 use cimwright_cim::query::Query;
-use cimwright_cim::{ClassName, InstancePath, Name, ObjectPath, Operation, Request};
+use cimwright_cim::{ClassName, InstancePath, Name, NamespaceName, ObjectPath, Operation, Request};
 
 /// The CIM headers that go with a request, ready to be sent. CIMOperation is `MethodCall` for all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,28 @@ pub fn encode_request(message_id: &str, request: &Request) -> (Vec<u8>, RequestH
     writer.raw(EPILOGUE);
     let headers =
         RequestHeaders { cim_method: uri::percent_encode(name), cim_object: uri::percent_encode(&object) };
+    (writer.out.into_bytes(), headers)
+}
+
+/// Writes an ExecQuery whose text goes to the server as it is: in a language, or with parts of one, that only the server knows.
+pub fn encode_query(
+    message_id: &str,
+    namespace: &NamespaceName,
+    language: &str,
+    query: &str,
+) -> (Vec<u8>, RequestHeaders) {
+    let mut writer = Writer::new(1024, None, None);
+    open_message(&mut writer, message_id);
+    writer.raw("<SIMPLEREQ><IMETHODCALL NAME=\"ExecQuery\">");
+    writer.local_namespace_path(namespace);
+    text(&mut writer, "QueryLanguage", Some(language));
+    text(&mut writer, "Query", Some(query));
+    writer.raw("</IMETHODCALL></SIMPLEREQ>");
+    writer.raw(EPILOGUE);
+    let headers = RequestHeaders {
+        cim_method: "ExecQuery".to_owned(),
+        cim_object: uri::percent_encode(namespace.as_str()),
+    };
     (writer.out.into_bytes(), headers)
 }
 
@@ -334,6 +356,6 @@ fn open_options(w: &mut Writer<'_>, open: &OpenOptions) {
 }
 
 fn query_parameters(w: &mut Writer<'_>, language_name: &str, text_name: &str, query: &Query) {
-    text(w, language_name, Some(LANGUAGE));
+    text(w, language_name, Some(language(query)));
     text(w, text_name, Some(&query_text(query)));
 }
