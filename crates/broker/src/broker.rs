@@ -303,7 +303,10 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
         Operation::InvokeMethod { target, method, params } => {
             methods::invoke(scope, permission, target, method, params).await?
         }
-        Operation::CreateInstance { instance } => changes::create(scope, instance).await?,
+        Operation::CreateInstance { instance } => {
+            changes::administrators_only(&scope, permission, "CreateInstance", &instance.class)?;
+            changes::create(scope, instance).await?
+        }
         Operation::CreateClass { .. }
         | Operation::ModifyClass { .. }
         | Operation::DeleteClass { .. }

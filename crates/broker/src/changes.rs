@@ -8,7 +8,7 @@ use crate::methods::detached;
 use crate::registry::blank;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::OperationResult;
-use cimwright_cim::{CimError, CimStatus, Class, Instance, InstancePath, Name, Property};
+use cimwright_cim::{CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, Property};
 use std::sync::Arc;
 
 /// CreateInstance.
@@ -32,7 +32,7 @@ pub(crate) async fn modify(
 ) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(&path.class)?);
     let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
-    administrators_only(&scope, permission, "ModifyInstance", &path)?;
+    administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         return Err(nobody("ModifyInstance", &class));
     };
@@ -53,7 +53,7 @@ pub(crate) async fn delete(
     if find(&scope, &path).await?.is_none() {
         return Err(absent(&path));
     }
-    administrators_only(&scope, permission, "DeleteInstance", &path)?;
+    administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
     let class = scope.namespace.class(&path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         return Err(nobody("DeleteInstance", class));
@@ -144,19 +144,19 @@ fn fit(
 }
 
 /// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.
-fn administrators_only(
+pub(crate) fn administrators_only(
     scope: &Scope,
     permission: Permission,
     operation: &str,
-    path: &InstancePath,
+    class: &ClassName,
 ) -> Result<(), CimError> {
-    let provider = scope.namespace.instances(&path.class);
+    let provider = scope.namespace.instances(class);
     if permission == Permission::Granted
         || permission == Permission::OwnJobs && provider.is_some_and(|p| p.knows_owners())
     {
         return Ok(());
     }
-    Err(errors::denied(&scope.principal, format_args!("{operation} of {}", path.class)))
+    Err(errors::denied(&scope.principal, format_args!("{operation} of {class}")))
 }
 
 fn nobody(operation: &str, class: &Class) -> CimError {

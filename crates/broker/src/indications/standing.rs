@@ -10,34 +10,47 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use uuid::Uuid;
 
-/// Name and query of each. They apply to all namespaces that have the class of the query, and for jobs some to show.
-const STANDING: [(&str, &str); 6] = [
+/// A filter that is always there: its name, and the language and text of its query.
+type Standing = (&'static str, &'static str, &'static str);
+
+/// They apply to all namespaces in which something raises the class of the query.
+const STANDING: [Standing; 7] = [
     (
         "Cimwright:JobControl:JobCreated",
+        "WQL",
         "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA \"CIM_Job\"",
     ),
     (
         "Cimwright:JobControl:JobChanged",
+        "WQL",
         "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA \"CIM_Job\"",
     ),
     (
+        "Cimwright:JobControl:JobStateChanged",
+        "DMTF:CQL",
+        "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob AND \
+         SourceInstance.CIM_ConcreteJob::JobState <> PreviousInstance.CIM_ConcreteJob::JobState",
+    ),
+    (
         "Cimwright:JobControl:JobDeleted",
+        "WQL",
         "SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA \"CIM_Job\"",
     ),
     (
         "Cimwright:JobControl:JobEvents",
+        "WQL",
         "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA \"CIM_Job\"",
     ),
-    ("Cimwright:Alerts:All", "SELECT * FROM CIM_AlertIndication"),
-    ("Cimwright:StorageReplica:HealthChange", "SELECT * FROM MSFT_WvrHealthChangeEvent"),
+    ("Cimwright:Alerts:All", "WQL", "SELECT * FROM CIM_AlertIndication"),
+    ("Cimwright:StorageReplica:HealthChange", "WQL", "SELECT * FROM MSFT_WvrHealthChangeEvent"),
 ];
 
 /// The filters that make sense here.
 pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
     let interop = NamespaceName::new(INTEROP_NAMESPACE);
     let mut filters = Vec::new();
-    for (name, text) in STANDING {
-        let Ok(query) = parser("WQL", text) else { continue };
+    for (name, language, text) in STANDING {
+        let Ok(query) = parser(language, text) else { continue };
         let namespaces: Vec<NamespaceName> = sources
             .iter()
             .filter(|s| s.name != interop && s.check_raised(&query.from).is_ok())
@@ -61,7 +74,7 @@ pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &st
             .with("SourceNamespaces", Value::strings(namespaces.iter().map(|n| n.as_str())))
             .with("IndividualSubscriptionSupported", true)
             .with("Query", text)
-            .with("QueryLanguage", "WQL");
+            .with("QueryLanguage", language);
         let entry = Entry {
             id: Uuid::now_v7(),
             kind: EntryKind::Filter,

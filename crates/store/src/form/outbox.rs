@@ -1,9 +1,8 @@
-//! The stored forms of what clients register about indications, and of indications that wait.
+//! The stored form of what clients register about indications.
 
 use super::time::{micros, moment};
 use super::value::{StoredInstance, parse};
 use super::{Form, FormError, VERSION};
-use cimwright_cim::Instance;
 use cimwright_jobs::{Entry, EntryKind};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -19,13 +18,6 @@ pub(super) struct StoredEntry<'a> {
     instance: StoredInstance<'a>,
 }
 
-/// An indication.
-#[derive(Serialize, Deserialize)]
-pub(super) struct StoredIndication<'a> {
-    v: u32,
-    instance: StoredInstance<'a>,
-}
-
 const KINDS: [(EntryKind, &str); 3] = [
     (EntryKind::Filter, "filter"),
     (EntryKind::Destination, "destination"),
@@ -33,12 +25,6 @@ const KINDS: [(EntryKind, &str); 3] = [
 ];
 
 impl Form for StoredEntry<'_> {
-    fn version(&self) -> u32 {
-        self.v
-    }
-}
-
-impl Form for StoredIndication<'_> {
     fn version(&self) -> u32 {
         self.v
     }
@@ -74,19 +60,5 @@ impl TryFrom<StoredEntry<'_>> for Entry {
             created: moment(stored.created),
             instance: stored.instance.try_into()?,
         })
-    }
-}
-
-impl<'a> From<&'a Instance> for StoredIndication<'a> {
-    fn from(instance: &'a Instance) -> Self {
-        Self { v: VERSION, instance: instance.into() }
-    }
-}
-
-impl TryFrom<StoredIndication<'_>> for Instance {
-    type Error = FormError;
-
-    fn try_from(stored: StoredIndication<'_>) -> Result<Self, FormError> {
-        stored.instance.try_into()
     }
 }

@@ -122,7 +122,7 @@ pub(super) async fn flush(batch: &mut Batch<'_>) -> Result<(), sqlx::Error> {
     let mut rows: BTreeMap<Uuid, Vec<(i64, Arc<str>)>> = BTreeMap::new();
     let mut written = Vec::new();
     for outgoing in std::mem::take(&mut batch.outgoing) {
-        let form = form::encode_indication(&outgoing.indication).map_err(|e| unreadable(e.into()))?;
+        let form = form::encode_instance(&outgoing.indication).map_err(|e| unreadable(e.into()))?;
         let row = sqlx::query("INSERT INTO indication (at, form) VALUES (?1, ?2) RETURNING id")
             .bind(micros(outgoing.at))
             .bind(form)
@@ -259,7 +259,7 @@ pub(super) async fn pending(
             sequence: row.try_get::<i64, _>(0).map_err(failed)?.max(0) as u64,
             at: moment(row.try_get(1).map_err(failed)?),
             filter: row.try_get(2).map_err(failed)?,
-            indication: form::decode_indication(row.try_get(3).map_err(failed)?)?,
+            indication: form::decode_instance(row.try_get(3).map_err(failed)?)?,
         });
     }
     Ok(queued)
