@@ -59,6 +59,7 @@ enum Command {
     Class(commands::class::Args),
     Mof(commands::mof::Args),
     Explain(commands::explain::Args),
+    Listen(commands::listen::Args),
     Completions(commands::completions::Args),
 }
 
@@ -93,6 +94,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Mof(args) => commands::mof::run(args),
         Command::Get(args) => commands::block_on(commands::get::run(args)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
+        Command::Listen(args) => commands::block_on(commands::listen::run(args)),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
     }
 }
