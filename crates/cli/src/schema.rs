@@ -3,7 +3,7 @@
 use cimwright_broker::interop::INTEROP_NAMESPACE;
 use cimwright_cim::{NamespaceName, Schema};
 use cimwright_codec::mof::{Diagnostic, Source, compile_schema};
-use cimwright_providers::{hyper_v, replication};
+use cimwright_providers::{demo, hyper_v, replication};
 
 macro_rules! source {
     ($path:literal) => {
@@ -49,6 +49,18 @@ const INTEROP: &[(&str, &str)] = &[
 /// The namespace above all others, in which WMI clients begin.
 const ROOT: &[(&str, &str)] = &[source!("qualifiers.mof"), source!("interop/wmi.mof")];
 
+const TEST: &[(&str, &str)] =
+    &[source!("qualifiers.mof"), source!("cim/v2.mof"), source!("cimwright/slow.mof")];
+
+/// The classes that are there for the tests of clients, with the demonstration provider.
+///
+/// # Errors
+/// As [`namespaces`].
+pub(crate) fn test_classes() -> Result<Schema, Vec<Diagnostic>> {
+    let sources: Vec<Source> = TEST.iter().map(|(name, text)| Source::new(*name, *text)).collect();
+    compile_schema(&sources, &demo::test_namespace())
+}
+
 /// The qualifiers that every namespace knows, also one that declares none.
 ///
 /// # Errors
@@ -92,6 +104,7 @@ mod tests {
     fn the_embedded_schema_compiles() {
         let namespaces = namespaces()
             .unwrap_or_else(|errors| panic!("{}", errors.iter().map(Diagnostic::render).collect::<String>()));
+        assert!(test_classes().unwrap().contains(demo::SLOW_CLASS));
         for (namespace, schema) in &namespaces {
             let classes: &[&str] = if *namespace == replication::namespace() {
                 &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]

@@ -7,7 +7,7 @@ use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
 use cimwright_codec::mof::Diagnostic;
 use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
-use cimwright_providers::demo::DemoProvider;
+use cimwright_providers::demo::{self, DemoProvider};
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
@@ -51,6 +51,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     }
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
+        plugins.push(demo::slow_answers());
     }
 
     let mut kinds = JobKinds::new();
@@ -77,6 +78,9 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         .repository(repository, content)
         .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
     let namespaces = schema::namespaces().map_err(rendered)?;
+    if config.providers.demo {
+        builder = builder.namespace(demo::test_namespace(), schema::test_classes().map_err(rendered)?);
+    }
     let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
     builder = builder.discovery(Discovery {
         computer: computer.clone(),
