@@ -8,7 +8,7 @@ use cimwright_sdk::Role;
 pub(crate) enum Permission {
     /// It may.
     Granted,
-    /// It may as far as the job is its own.
+    /// It may as far as the job, or whatever else has owners, is its own.
     OwnJobs,
     /// It may not. For methods of jobs the answer is a return code where the class has one for it.
     Denied,
@@ -75,7 +75,9 @@ fn need(operation: &Operation) -> Need {
         | Operation::EnumerationCount { .. } => Need::Look,
         Operation::ModifyInstance { .. }
         | Operation::SetProperty { .. }
-        | Operation::DeleteInstance { .. } => Need::ControlJob,
+        | Operation::DeleteInstance { .. }
+        // Where instances have owners, as subscriptions do; elsewhere only administrators make them.
+        | Operation::CreateInstance { .. } => Need::ControlJob,
         Operation::InvokeMethod { method, .. } if LOOKING_METHODS.iter().any(|m| method.is(m)) => Need::Look,
         Operation::InvokeMethod { method, .. } if CONTROL_METHODS.iter().any(|m| method.is(m)) => {
             Need::ControlJob
@@ -85,8 +87,7 @@ fn need(operation: &Operation) -> Need {
         | Operation::ModifyClass { .. }
         | Operation::DeleteClass { .. }
         | Operation::SetQualifier { .. }
-        | Operation::DeleteQualifier { .. }
-        | Operation::CreateInstance { .. } => Need::Administer,
+        | Operation::DeleteQualifier { .. } => Need::Administer,
         // There is nothing to be denied: whoever asks learns that the operation is not supported.
         Operation::Unsupported { .. } => Need::Look,
     }
@@ -113,7 +114,7 @@ mod tests {
             (Operation::Unsupported { name: "DeleteClass".into() }, [Granted, Granted, Granted]),
             (modify, [Denied, OwnJobs, Granted]),
             (delete, [Denied, OwnJobs, Granted]),
-            (create, [Denied, Denied, Granted]),
+            (create, [Denied, OwnJobs, Granted]),
             (call("geterror"), [Granted, Granted, Granted]),
             (call("GetErrorEx"), [Granted, Granted, Granted]),
             (call("GetErrors"), [Granted, Granted, Granted]),

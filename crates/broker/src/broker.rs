@@ -3,6 +3,7 @@
 use crate::associations::{self, Wanted};
 use crate::authorize::{Permission, permission};
 use crate::errors;
+use crate::indications::{self, Indications};
 use crate::interop::{self, About, AccessPoint, Discovery};
 use crate::loaded::{self, Forgetful};
 use crate::pull::{self, Sessions};
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) settings: tokio::sync::Mutex<()>,
     about: Option<Arc<About>>,
     catalogues: Vec<&'static Catalogue>,
+    indications: Option<Indications>,
 }
 
 /// Whose operation it is, and where.
@@ -109,6 +111,7 @@ pub struct BrokerBuilder {
     plugins: Vec<Plugin>,
     parser: EmbeddedParser,
     limits: Limits,
+    indications: Option<Indications>,
     store: Arc<dyn RepositoryStore>,
     content: Content,
     common: Schema,
@@ -134,6 +137,14 @@ impl BrokerBuilder {
     #[must_use]
     pub fn embedded_parser(mut self, parser: EmbeddedParser) -> Self {
         self.parser = parser;
+        self
+    }
+
+    /// Lets clients subscribe to indications, by the classes in root/interop.
+    #[must_use]
+    pub fn indications(mut self, indications: Indications) -> Self {
+        self.plugins.push(indications::plugin(&indications));
+        self.indications = Some(indications);
         self
     }
 
@@ -195,6 +206,7 @@ impl BrokerBuilder {
                 parser: self.parser,
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
+                indications: self.indications,
             }),
         })
     }
@@ -209,6 +221,7 @@ impl Broker {
             plugins: Vec::new(),
             parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
             limits: Limits::default(),
+            indications: None,
             store: Arc::new(Forgetful),
             content: Content::default(),
             common: Schema::new(),
@@ -237,6 +250,11 @@ impl Broker {
     /// The jobs behind the job classes.
     pub fn jobs(&self) -> &Jobs {
         &self.inner.jobs
+    }
+
+    /// What tells subscribers about jobs and alerts, if the broker has it.
+    pub fn indications(&self) -> Option<&Indications> {
+        self.inner.indications.as_ref()
     }
 
     /// Tells the clients that look for it under which addresses the server can be reached.
@@ -338,7 +356,10 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
         Operation::InvokeMethod { target, method, params } => {
             methods::invoke(scope, permission, target, method, params).await?
         }
-        Operation::CreateInstance { instance } => changes::create(scope, instance).await?,
+        Operation::CreateInstance { instance } => {
+            changes::administrators_only(&scope, permission, "CreateInstance", &instance.class)?;
+            changes::create(scope, instance).await?
+        }
         Operation::CreateClass { class } => loaded::create_class(scope, *class).await?,
         Operation::ModifyClass { class } => loaded::modify_class(scope, *class).await?,
         Operation::DeleteClass { class } => loaded::delete_class(scope, class).await?,

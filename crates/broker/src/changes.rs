@@ -48,7 +48,7 @@ pub(crate) async fn modify(
 ) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(&path.class)?);
     let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
-    administrators_only(&scope, permission, "ModifyInstance", &path)?;
+    administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         if !is_static(&scope, &class.name) {
             return Err(nobody("ModifyInstance", &class));
@@ -82,7 +82,7 @@ pub(crate) async fn delete(
     if find(&scope, &path).await?.is_none() {
         return Err(absent(&path));
     }
-    administrators_only(&scope, permission, "DeleteInstance", &path)?;
+    administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
     let class = scope.namespace.class(&path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         if !is_static(&scope, &class.name) {
@@ -192,17 +192,20 @@ fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Va
     Ok(Some(value))
 }
 
-/// Operators control their jobs; what everybody sees is the business of administrators.
-fn administrators_only(
+/// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.
+pub(crate) fn administrators_only(
     scope: &Scope,
     permission: Permission,
     operation: &str,
-    path: &InstancePath,
+    class: &ClassName,
 ) -> Result<(), CimError> {
-    if permission == Permission::Granted {
+    let provider = scope.namespace.instances(class);
+    if permission == Permission::Granted
+        || permission == Permission::OwnJobs && provider.is_some_and(|p| p.knows_owners())
+    {
         return Ok(());
     }
-    Err(errors::denied(&scope.principal, format_args!("{operation} of {}", path.class)))
+    Err(errors::denied(&scope.principal, format_args!("{operation} of {class}")))
 }
 
 fn nobody(operation: &str, class: &Class) -> CimError {

@@ -12,6 +12,7 @@
 pub mod broker;
 pub mod errors;
 pub mod history;
+pub mod indications;
 pub mod interop;
 pub mod stream;
 

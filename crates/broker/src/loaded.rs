@@ -93,7 +93,7 @@ pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<Operation
         let room = loaded_classes(&now.inner.registry) < now.inner.limits.loaded_classes;
         enough(room, "classes", now.inner.limits.loaded_classes)?;
         let (schema, class) = rules::create_class(now.declarations(), class)?;
-        Ok((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class))))
+        Ok(Some((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class)))))
     })
     .await
 }
@@ -103,8 +103,11 @@ pub(crate) async fn modify_class(scope: Scope, class: Class) -> Result<Operation
     change_schema(scope, move |now| {
         let name = class.name.clone();
         let (schema, class) = rules::modify_class(now.declarations(), class, |c| now.has_instances(c))?;
+        if now.namespace.schema.declared(name.as_str()).is_some_and(|old| **old == class) {
+            return Ok(None);
+        }
         now.not_built_in(&name)?;
-        Ok((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class))))
+        Ok(Some((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class)))))
     })
     .await
 }
@@ -114,7 +117,7 @@ pub(crate) async fn delete_class(scope: Scope, name: ClassName) -> Result<Operat
     change_schema(scope, move |now| {
         let schema = rules::delete_class(&now.namespace.schema, &name, now.has_instances(&name))?;
         now.not_built_in(&name)?;
-        Ok((schema, Change::RemoveClass(now.namespace.name.clone(), name)))
+        Ok(Some((schema, Change::RemoveClass(now.namespace.name.clone(), name))))
     })
     .await
 }
@@ -126,7 +129,10 @@ pub(crate) async fn set_qualifier(
 ) -> Result<OperationResult, CimError> {
     change_schema(scope, move |now| {
         let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
-        Ok((schema, Change::SetQualifier(now.namespace.name.clone(), Arc::new(declaration))))
+        if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
+            return Ok(None);
+        }
+        Ok(Some((schema, Change::SetQualifier(now.namespace.name.clone(), Arc::new(declaration)))))
     })
     .await
 }
@@ -142,7 +148,7 @@ pub(crate) async fn delete_qualifier(scope: Scope, name: Name) -> Result<Operati
             }
             schema.set_qualifier(below.clone());
         }
-        Ok((schema, Change::RemoveQualifier(now.namespace.name.clone(), name)))
+        Ok(Some((schema, Change::RemoveQualifier(now.namespace.name.clone(), name))))
     })
     .await
 }
@@ -298,16 +304,16 @@ impl Scope {
     }
 }
 
-/// Changes the classes or qualifiers of the namespace.
+/// Changes the classes or qualifiers of the namespace. `None` when everything is already as it is wanted.
 async fn change_schema(
     scope: Scope,
-    make: impl FnOnce(&Scope) -> Result<(Schema, Change), CimError> + Send + 'static,
+    make: impl FnOnce(&Scope) -> Result<Option<(Schema, Change)>, CimError> + Send + 'static,
 ) -> Result<OperationResult, CimError> {
     detached(async move {
         let registry = Arc::clone(&scope.inner.registry);
         let _turn = registry.turn.lock().await;
         let scope = now(scope)?;
-        let (schema, change) = make(&scope)?;
+        let Some((schema, change)) = make(&scope)? else { return Ok(OperationResult::Void) };
         keep(&registry, &[change]).await?;
         let mut all = Namespaces::clone(&registry.all());
         let namespace = scope.namespace.with_schema(schema);

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod computer;
 mod exit;
+mod listeners;
 mod output;
 mod remote;
 mod render;
@@ -59,6 +60,7 @@ enum Command {
     Class(commands::class::Args),
     Mof(commands::mof::Args),
     Explain(commands::explain::Args),
+    Listen(commands::listen::Args),
     Completions(commands::completions::Args),
 }
 
@@ -94,6 +96,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Get(args) => commands::block_on(commands::get::run(args)),
         Command::Replica(args) => commands::block_on(commands::replica::run(args, CATALOGUES)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
+        Command::Listen(args) => commands::block_on(commands::listen::run(args)),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
     }
 }

@@ -3,7 +3,7 @@
 use cimwright_broker::interop::INTEROP_NAMESPACE;
 use cimwright_cim::{NamespaceName, Schema};
 use cimwright_codec::mof::{Diagnostic, Source, compile_schema};
-use cimwright_providers::{hyper_v, replication};
+use cimwright_providers::{demo, hyper_v, replication};
 
 macro_rules! source {
     ($path:literal) => {
@@ -15,6 +15,7 @@ const V1: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v1.mof"),
     source!("interop/wmi.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v1.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -24,6 +25,7 @@ const V2: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v2.mof"),
     source!("interop/wmi.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v2.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -33,6 +35,7 @@ const STORAGE_REPLICA: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("storage-replica/cim.mof"),
     source!("interop/wmi.mof"),
+    source!("cim/indications.mof"),
     source!("storage-replica/wvr.mof"),
     source!("cimwright/replica-endpoint.mof"),
     source!("cimwright/history.mof"),
@@ -44,10 +47,24 @@ const INTEROP: &[(&str, &str)] = &[
     source!("interop/wmi.mof"),
     source!("interop/server.mof"),
     source!("interop/profiles.mof"),
+    source!("cim/indications.mof"),
+    source!("interop/indications.mof"),
 ];
 
 /// The namespace above all others, in which WMI clients begin.
 const ROOT: &[(&str, &str)] = &[source!("qualifiers.mof"), source!("interop/wmi.mof")];
+
+const TEST: &[(&str, &str)] =
+    &[source!("qualifiers.mof"), source!("cim/v2.mof"), source!("cimwright/slow.mof")];
+
+/// The classes that are there for the tests of clients, with the demonstration provider.
+///
+/// # Errors
+/// As [`namespaces`].
+pub(crate) fn test_classes() -> Result<Schema, Vec<Diagnostic>> {
+    let sources: Vec<Source> = TEST.iter().map(|(name, text)| Source::new(*name, *text)).collect();
+    compile_schema(&sources, &demo::test_namespace())
+}
 
 /// The qualifiers that every namespace knows, also one that declares none.
 ///
@@ -92,11 +109,12 @@ mod tests {
     fn the_embedded_schema_compiles() {
         let namespaces = namespaces()
             .unwrap_or_else(|errors| panic!("{}", errors.iter().map(Diagnostic::render).collect::<String>()));
+        assert!(test_classes().unwrap().contains(demo::SLOW_CLASS));
         for (namespace, schema) in &namespaces {
             let classes: &[&str] = if *namespace == replication::namespace() {
                 &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]
             } else if *namespace == NamespaceName::new(INTEROP_NAMESPACE) {
-                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile"]
+                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile", "CIM_IndicationSubscription"]
             } else if *namespace == root() {
                 &["__Namespace"]
             } else {

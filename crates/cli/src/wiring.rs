@@ -1,13 +1,14 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
 use crate::remote::KnownComputers;
-use crate::{schema, state_directory};
+use crate::{listeners, schema, state_directory};
+use cimwright_broker::indications::Indications;
 use cimwright_broker::interop::{Central, Discovery, Profile};
 use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
 use cimwright_codec::mof::Diagnostic;
-use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
-use cimwright_providers::demo::DemoProvider;
+use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, Outbox, SystemClock};
+use cimwright_providers::demo::{self, DemoProvider};
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
@@ -51,16 +52,28 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     }
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
+        plugins.push(demo::slow_answers());
     }
 
     let mut kinds = JobKinds::new();
     for kind in plugins.iter().flat_map(|p| &p.kinds) {
         kinds.register(Arc::clone(kind));
     }
-    let store: Arc<dyn JobStore> = match config.jobs.store {
-        JobStoreKind::Sqlite => Arc::new(open_sqlite(&config.server.state).await?),
-        JobStoreKind::Memory => Arc::new(MemoryStore::new()),
+    let (store, outbox): (Arc<dyn JobStore>, Arc<dyn Outbox>) = match config.jobs.store {
+        JobStoreKind::Sqlite => {
+            let store = Arc::new(open_sqlite(&config.server.state).await?);
+            (store.clone(), store)
+        }
+        JobStoreKind::Memory => {
+            let store = Arc::new(MemoryStore::new());
+            (store.clone(), store)
+        }
     };
+    let rendered =
+        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
+    let namespaces = schema::namespaces().map_err(rendered)?;
+    // Before jobs run: what happens unwatched is told to nobody.
+    let indications = listeners::open(config, &computer, outbox, &namespaces, &plugins).await?;
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
     let repository: Arc<dyn RepositoryStore> = match config.jobs.store {
@@ -70,18 +83,18 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         JobStoreKind::Memory => Arc::new(MemoryRepository::new()),
     };
     let content = repository.load().await?;
-    let rendered =
-        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
     let mut builder = Broker::builder(jobs.clone())
         .embedded_parser(Arc::new(parse_instance_text))
         .repository(repository, content)
         .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
-    let namespaces = schema::namespaces().map_err(rendered)?;
+    if config.providers.demo {
+        builder = builder.namespace(demo::test_namespace(), schema::test_classes().map_err(rendered)?);
+    }
     let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
     builder = builder.discovery(Discovery {
         computer: computer.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        profiles: profiles(),
+        profiles: profiles(&indications),
         wmi_namespaces,
     });
     for (namespace, schema) in namespaces {
@@ -91,11 +104,13 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     for plugin in plugins {
         builder = builder.plugin(plugin);
     }
-    Ok(builder.build()?)
+    let broker = builder.indications(indications.clone()).build()?;
+    listeners::start(config, &indications);
+    Ok(broker)
 }
 
 /// The profiles that the server follows.
-fn profiles() -> Vec<Profile> {
+fn profiles(indications: &Indications) -> Vec<Profile> {
     const DMTF: u16 = 2;
     const SNIA: u16 = 11;
     vec![
@@ -118,6 +133,13 @@ fn profiles() -> Vec<Profile> {
             name: "Job Control",
             version: "1.0.0",
             central: Central::Jobs,
+            part_of: Some("Server"),
+        },
+        Profile {
+            organization: DMTF,
+            name: "Indications",
+            version: "1.2.2",
+            central: Central::Instances(vec![indications.service_path()]),
             part_of: Some("Server"),
         },
     ]

@@ -6,11 +6,13 @@ use cimwright_cim::{
     CimError, CimStatus, Instance, NamespaceName, ObjectPath, Operation, OperationResult, Request,
 };
 use cimwright_codec::{cimxml, uri};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 
 const CIM_OPERATION: HeaderName = HeaderName::from_static("cimoperation");
 const CIM_METHOD: HeaderName = HeaderName::from_static("cimmethod");
 const CIM_OBJECT: HeaderName = HeaderName::from_static("cimobject");
+const CIM_EXPORT: HeaderName = HeaderName::from_static("cimexport");
+const CIM_EXPORT_METHOD: HeaderName = HeaderName::from_static("cimexportmethod");
 const CIM_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("cimprotocolversion");
 
 /// The HTTP request for an operation.
@@ -53,6 +55,24 @@ pub(crate) fn answer(
 ) -> Result<Result<OperationResult, CimError>, String> {
     let limits = cimxml::Limits { bytes: max_bytes, ..cimxml::Limits::for_responses() };
     cimxml::decode_response(body, request, &limits).map(|r| r.result).map_err(|e| e.to_string())
+}
+
+/// The headers and the body of the message that delivers an indication.
+pub(crate) fn export_question(id: &str, indication: &Instance) -> (Vec<(HeaderName, HeaderValue)>, Bytes) {
+    let headers = vec![
+        (CIM_EXPORT, HeaderValue::from_static("MethodRequest")),
+        // One type alone: pywbem's listener compares the header with the names it knows.
+        (ACCEPT, HeaderValue::from_static("application/xml")),
+        (CIM_EXPORT_METHOD, HeaderValue::from_static(cimxml::EXPORT_INDICATION)),
+        (CIM_PROTOCOL_VERSION, HeaderValue::from_static("1.0")),
+    ];
+    (headers, Bytes::from(cimxml::encode_export_request(id, indication)))
+}
+
+/// What a listener says about an indication, or what is wrong with its answer.
+pub(crate) fn export_answer(body: &[u8], max_bytes: usize) -> Result<Result<(), CimError>, String> {
+    let limits = cimxml::Limits { bytes: max_bytes, ..cimxml::Limits::for_responses() };
+    cimxml::decode_export_response(body, &limits).map_err(|e| e.to_string())
 }
 
 /// The error that the trailers of a chunked answer tell, if they tell one.

@@ -73,6 +73,12 @@ pub trait InstanceProvider: Send + Sync + 'static {
         }))
     }
 
+    /// Whether the provider itself looks at who may change or remove which of its instances. If not, only administrators may;
+    /// if so, it is also asked for operators, and has to refuse what is not theirs.
+    fn knows_owners(&self) -> bool {
+        false
+    }
+
     /// Makes an instance. It is of a class that this provider serves; its properties are declared, of the declared types, and
     /// complete: what the client left out has the default of the class. Returns the path with all keys.
     ///

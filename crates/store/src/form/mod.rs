@@ -8,6 +8,7 @@
 
 mod class;
 mod error;
+mod outbox;
 mod path;
 mod record;
 mod repository;
@@ -17,7 +18,7 @@ mod value;
 pub(crate) use time::{micros, moment};
 
 use cimwright_cim::{Class, Instance, QualifierDeclaration};
-use cimwright_jobs::{JobRun, JobSettings, JobSpec, StateRequest, StoreError};
+use cimwright_jobs::{Entry, JobRun, JobSettings, JobSpec, StateRequest, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,22 @@ pub fn encode_request(request: &StateRequest) -> Result<Vec<u8>, FormError> {
 /// If the bytes are no such form.
 pub fn decode_request(bytes: &[u8]) -> Result<StateRequest, FormError> {
     decode::<record::StoredRequest<'static>>("state request", bytes)?.try_into()
+}
+
+/// The stored form of something a client has registered.
+///
+/// # Errors
+/// As for [`encode_spec`].
+pub fn encode_entry(entry: &Entry) -> Result<Vec<u8>, FormError> {
+    encode("registration", outbox::StoredEntry::from(entry))
+}
+
+/// Reads [`encode_entry`].
+///
+/// # Errors
+/// If the bytes are no such form.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, FormError> {
+    decode::<outbox::StoredEntry<'static>>("registration", bytes)?.try_into()
 }
 
 /// The stored form of a class as declared.

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 
 /// The scripts, in order; the number of those applied is the file's `user_version`. A script that has been released is never
 /// changed: another one follows it.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_jobs.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_jobs.sql"), include_str!("../../migrations/0002_outbox.sql")];
 
 /// What a file of ours has as its `application_id`: "CWJS".
 const APPLICATION_ID: i64 = 0x4357_4a53;

@@ -1,7 +1,7 @@
 //! The default store: one SQLite file, one process.
 //!
 //! - `writer`: the only one that writes; many callers share a commit.
-//! - `work`, `leave`: what it does, one type per method of the trait.
+//! - `work`, `leave`, `outbox`: what it does, one type per method of the traits.
 //! - `read`: connections that only read, beside the writer.
 //! - `cache`: records that cost no SQL at all.
 //! - `migrate`, `lock`: what happens when the file is opened.
@@ -11,6 +11,7 @@ pub(crate) mod error;
 mod leave;
 pub(crate) mod lock;
 pub(crate) mod migrate;
+mod outbox;
 mod read;
 mod row;
 mod work;
@@ -20,8 +21,8 @@ use crate::form;
 use async_trait::async_trait;
 use cache::{Cache, Lookup};
 use cimwright_jobs::{
-    Candidate, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore, Lease,
-    StateRequest, StoreError,
+    Candidate, ChangeObserver, Entry, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings,
+    JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest, StoreError,
 };
 use error::backend;
 use leave::{AbandonLeases, Expire, Remove, TrimHistory};
@@ -32,8 +33,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 use work::{Claim, Configure, Create, Record, Renew, Request};
-use writer::{Queue, Writer};
+use writer::{ObserverSlot, Queue, Writer};
 
 /// How long a statement waits for a lock that somebody from outside (a backup, a person with a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +68,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     cache: Arc<Cache>,
     counts: Arc<Mutex<JobCounts>>,
+    observer: ObserverSlot,
 }
 
 impl SqliteStore {
@@ -100,10 +103,12 @@ impl SqliteStore {
             .await
             .map_err(opening)?;
         let cache = Arc::new(Cache::new(options.cache_records));
+        let observer = ObserverSlot::default();
+        let (queued, group) = (options.queue, options.group);
         let (writer, queue) =
-            Writer::new(conn, cache.clone(), counts.clone(), options.queue, options.group, lock);
+            Writer::new(conn, cache.clone(), counts.clone(), queued, group, lock, observer.clone());
         tokio::spawn(writer.run());
-        Ok(Self { queue, readers, cache, counts })
+        Ok(Self { queue, readers, cache, counts, observer })
     }
 }
 
@@ -222,6 +227,43 @@ impl JobStore for SqliteStore {
         // The readers first: the last connection to close writes the log back into the database file.
         self.readers.close().await;
         self.queue.close().await;
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    fn watch(&self, observer: Arc<dyn ChangeObserver>) {
+        if self.observer.set(observer).is_err() {
+            tracing::error!("the job store is watched already; the second observer is not heard");
+        }
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        outbox::entries(&self.readers).await
+    }
+
+    async fn register(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.queue.run(outbox::Register::new(entry)?).await
+    }
+
+    async fn unregister(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.queue.run(outbox::Unregister { id }).await
+    }
+
+    async fn publish(&self, outgoing: Vec<Outgoing>) -> Result<(), StoreError> {
+        self.queue.run(outbox::Publish { outgoing }).await
+    }
+
+    async fn pending(&self, destination: Uuid, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        outbox::pending(&self.readers, destination, limit).await
+    }
+
+    async fn settle(&self, destination: Uuid, sequence: u64) -> Result<u64, StoreError> {
+        self.queue.run(outbox::Settle { destination, sequence }).await
+    }
+
+    async fn queue(&self, destination: Uuid) -> Result<Option<QueueState>, StoreError> {
+        outbox::queue(&self.readers, destination).await
     }
 }
 
