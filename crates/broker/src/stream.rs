@@ -25,6 +25,8 @@ pub struct ObjectStream {
     scope: Scope,
     parts: VecDeque<Part>,
     view: View,
+    /// Whether an error ends only the part it happened in.
+    goes_on: bool,
 }
 
 /// One source of instances.
@@ -70,10 +72,16 @@ pub(crate) struct View {
 
 impl ObjectStream {
     pub(crate) fn new(scope: &Scope, shape: ObjectShape, parts: VecDeque<Part>, view: View) -> Self {
-        Self { shape, scope: scope.clone(), parts, view }
+        Self { shape, scope: scope.clone(), parts, view, goes_on: false }
     }
 
-    /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes.
+    /// Goes on after an error with what does not depend on it (ContinueOnError of DSP0200).
+    pub(crate) fn go_on_after_errors(&mut self) {
+        self.goes_on = true;
+    }
+
+    /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes, unless
+    /// the stream was told to go on.
     ///
     /// Dropping the returned future loses nothing: the portion comes at the next call.
     ///
@@ -90,7 +98,11 @@ impl ObjectStream {
                 Ok(Some(items))
             }
             Err(error) => {
-                self.parts.clear();
+                if self.goes_on {
+                    self.parts.pop_front();
+                } else {
+                    self.parts.clear();
+                }
                 Err(error)
             }
         }

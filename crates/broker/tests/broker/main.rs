@@ -9,6 +9,7 @@ mod control;
 mod history;
 mod house;
 mod instances;
+mod interop;
 mod loaded;
 mod methods;
 mod pull;
