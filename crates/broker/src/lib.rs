@@ -35,6 +35,7 @@ mod query;
 mod registry;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
+pub use cimwright_repository::Kept;
 pub use cimwright_sdk::{Principal, Role};
 pub use registry::BuildError;
-pub use stream::ObjectStream;
+pub use stream::{ObjectStream, Portion};

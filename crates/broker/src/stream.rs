@@ -11,6 +11,7 @@ use crate::registry::Dialect;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
 use cimwright_jobs::{JobFilter, JobId, JobRecord};
+use cimwright_repository::Kept;
 use cimwright_repository::extent::Place;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +28,14 @@ pub struct ObjectStream {
     view: View,
     /// Whether an error ends only the part it happened in.
     goes_on: bool,
+}
+
+/// A portion of a set.
+pub enum Portion {
+    /// Instances made for this answer.
+    Instances(Vec<Instance>),
+    /// Static instances, to be shown as they are.
+    Kept(Vec<Arc<Kept>>),
 }
 
 /// One source of instances.
@@ -78,6 +87,23 @@ impl ObjectStream {
     /// Goes on after an error with what does not depend on it (ContinueOnError of DSP0200).
     pub(crate) fn go_on_after_errors(&mut self) {
         self.goes_on = true;
+    }
+
+    /// As [`next`](Self::next), but static instances that are shown whole come without a copy.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_portion(&mut self) -> Result<Option<Portion>, CimError> {
+        if self.view.shows_all()
+            && let Some(Part::Kept { class, after }) = self.parts.front_mut()
+        {
+            let (kept, more) = kept_page(&self.scope, class, after);
+            if !more {
+                self.parts.pop_front();
+            }
+            return Ok(Some(Portion::Kept(kept)));
+        }
+        Ok(self.next().await?.map(Portion::Instances))
     }
 
     /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes, unless
@@ -166,9 +192,7 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             Ok((view.apply_all(scope, items), more))
         }
         Part::Kept { class, after } => {
-            let (kept, last) = scope.namespace.extents.page(class, after.as_ref(), PAGE);
-            let more = kept.len() == PAGE;
-            *after = last;
+            let (kept, more) = kept_page(scope, class, after);
             Ok((kept.iter().filter_map(|k| view.kept(scope, &k.instance)).collect(), more))
         }
         Part::KeptLinks { source, filter, far, after } => {
@@ -203,6 +227,14 @@ async fn page(
     }
     let more = records.len() == PAGE;
     Ok((records, more))
+}
+
+/// The next static instances of a class, and whether there may be more.
+fn kept_page(scope: &Scope, class: &ClassName, after: &mut Option<Arc<str>>) -> (Vec<Arc<Kept>>, bool) {
+    let (kept, last) = scope.namespace.extents.page(class, after.as_ref(), PAGE);
+    let more = kept.len() == PAGE;
+    *after = last;
+    (kept, more)
 }
 
 async fn provided_links(
@@ -286,6 +318,11 @@ async fn kept_link(
 }
 
 impl View {
+    /// Whether an instance is shown just as it is.
+    fn shows_all(&self) -> bool {
+        self.visible.is_none() && !self.names_only && !self.class_origin && self.plan.is_none()
+    }
+
     /// What is shown of a static instance, without a copy of what is not.
     fn kept(&self, scope: &Scope, instance: &Instance) -> Option<Instance> {
         if self.plan.is_some() || (!self.names_only && self.visible.is_none()) {
