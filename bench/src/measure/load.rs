@@ -230,6 +230,25 @@ async fn ask_properly(
     Ok(())
 }
 
+/// The body of one answer, however it is framed.
+pub(crate) async fn fetch(address: SocketAddr, request: &Bytes) -> Result<Bytes> {
+    let broken = |e: hyper::Error| Failure::connection("asking")(std::io::Error::other(e));
+    let stream = TcpStream::connect(address).await.map_err(Failure::connection("connecting"))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let (headers, body) = split(request)
+        .ok_or_else(|| Failure::Answer { asked: "a request", answered: "no request".to_owned() })?;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = hyper::Method::POST;
+    *request.uri_mut() = hyper::Uri::from_static("/cimom");
+    *request.headers_mut() = headers;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+    driver.abort();
+    Ok(body)
+}
+
 /// A connection of hyper, driven by a task of its own.
 async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await.map_err(Failure::connection("connecting"))?;

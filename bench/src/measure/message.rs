@@ -55,7 +55,11 @@ pub(crate) fn setting_data(path: &str) -> Instance {
 
 /// The headers of a CIM operation and its body.
 pub(crate) fn parts(operation: Operation) -> (Vec<(&'static str, String)>, Vec<u8>) {
-    let (body, headers) = cimxml::encode_request("1001", &Request { namespace: namespace(), operation });
+    parts_of(&Request { namespace: namespace(), operation })
+}
+
+fn parts_of(request: &Request) -> (Vec<(&'static str, String)>, Vec<u8>) {
+    let (body, headers) = cimxml::encode_request("1001", request);
     let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
     let headers = vec![
         // The same name for every server, so that all get the same bytes.
@@ -81,7 +85,12 @@ fn invoke(target: &InstancePath, method: &str, params: Vec<Param>) -> Bytes {
 }
 
 fn http(operation: Operation) -> Bytes {
-    let (headers, body) = parts(operation);
+    http_of(&Request { namespace: namespace(), operation })
+}
+
+/// Any request.
+pub(crate) fn http_of(request: &Request) -> Bytes {
+    let (headers, body) = parts_of(request);
     let mut text = String::from("POST /cimom HTTP/1.1\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

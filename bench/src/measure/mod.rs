@@ -1,6 +1,7 @@
 //! The bench: what the server costs, as ratios to the least that the same work can cost, all measured in one run.
 //!
 //! - `reads`: GetError and GetInstance, against a bare hyper server that answers the same bytes (`bare`).
+//! - `statics`: EnumerateInstances of many static instances, against the same bare server.
 //! - `starts`: durable job starts, against bare SQLite commits.
 //! - `convert`: a conversion as a job, against the same qemu-img command.
 //! - `scale`: the cost of one instance among many (`fill` makes the many).
@@ -18,6 +19,7 @@ mod report;
 mod scale;
 mod starts;
 mod startup;
+mod statics;
 
 use crate::failure::{Failure, Result};
 use crate::scratch::Scratch;
@@ -39,7 +41,7 @@ pub struct Options {
     #[arg(long)]
     pub write: bool,
 
-    /// Only these parts: reads, starts, convert, scale, startup
+    /// Only these parts: reads, statics, starts, convert, scale, startup
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -69,6 +71,7 @@ pub struct Options {
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Part {
     Reads,
+    Statics,
     Starts,
     Convert,
     Scale,
@@ -175,6 +178,9 @@ async fn measure(options: Options) -> Result<()> {
     let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);
     if wanted(Part::Reads) {
         reads::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Statics) {
+        statics::run(&bench, &mut report).await?;
     }
     if wanted(Part::Starts) {
         starts::run(&bench, &mut report).await?;

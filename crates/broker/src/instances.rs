@@ -56,7 +56,8 @@ pub(crate) fn enumerate(
 ) -> Result<ObjectStream, CimError> {
     let declared = scope.namespace.class(class)?;
     let mut visible = options.property_list.clone();
-    if !deep {
+    // Without subclasses there is nothing that they could add.
+    if !deep && !scope.namespace.schema.children(Some(declared.name.as_str())).is_empty() {
         let own = declared.properties.iter().map(|p| p.name.clone());
         visible = Some(match visible {
             Some(list) => own.filter(|p| list.contains(p)).collect(),

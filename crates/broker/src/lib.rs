@@ -37,6 +37,7 @@ mod registry;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};
+pub use cimwright_repository::Kept;
 pub use cimwright_sdk::{Principal, Role};
 pub use registry::BuildError;
-pub use stream::ObjectStream;
+pub use stream::{ObjectStream, Portion};

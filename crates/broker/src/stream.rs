@@ -11,6 +11,7 @@ use crate::registry::Dialect;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
 use cimwright_jobs::{JobFilter, JobId, JobRecord};
+use cimwright_repository::Kept;
 use cimwright_repository::extent::Place;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +26,16 @@ pub struct ObjectStream {
     scope: Scope,
     parts: VecDeque<Part>,
     view: View,
+    /// Whether an error ends only the part it happened in.
+    goes_on: bool,
+}
+
+/// A portion of a set.
+pub enum Portion {
+    /// Instances made for this answer.
+    Instances(Vec<Instance>),
+    /// Static instances, to be shown as they are.
+    Kept(Vec<Arc<Kept>>),
 }
 
 /// One source of instances.
@@ -70,10 +81,33 @@ pub(crate) struct View {
 
 impl ObjectStream {
     pub(crate) fn new(scope: &Scope, shape: ObjectShape, parts: VecDeque<Part>, view: View) -> Self {
-        Self { shape, scope: scope.clone(), parts, view }
+        Self { shape, scope: scope.clone(), parts, view, goes_on: false }
     }
 
-    /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes.
+    /// Goes on after an error with what does not depend on it (ContinueOnError of DSP0200).
+    pub(crate) fn go_on_after_errors(&mut self) {
+        self.goes_on = true;
+    }
+
+    /// As [`next`](Self::next), but static instances that are shown whole come without a copy.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_portion(&mut self) -> Result<Option<Portion>, CimError> {
+        if self.view.shows_all()
+            && let Some(Part::Kept { class, after }) = self.parts.front_mut()
+        {
+            let (kept, more) = kept_page(&self.scope, class, after);
+            if !more {
+                self.parts.pop_front();
+            }
+            return Ok(Some(Portion::Kept(kept)));
+        }
+        Ok(self.next().await?.map(Portion::Instances))
+    }
+
+    /// The next portion; `None` at the end. A portion may be empty and not the last one. After an error nothing more comes, unless
+    /// the stream was told to go on.
     ///
     /// Dropping the returned future loses nothing: the portion comes at the next call.
     ///
@@ -90,7 +124,11 @@ impl ObjectStream {
                 Ok(Some(items))
             }
             Err(error) => {
-                self.parts.clear();
+                if self.goes_on {
+                    self.parts.pop_front();
+                } else {
+                    self.parts.clear();
+                }
                 Err(error)
             }
         }
@@ -154,9 +192,7 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             Ok((view.apply_all(scope, items), more))
         }
         Part::Kept { class, after } => {
-            let (kept, last) = scope.namespace.extents.page(class, after.as_ref(), PAGE);
-            let more = kept.len() == PAGE;
-            *after = last;
+            let (kept, more) = kept_page(scope, class, after);
             Ok((kept.iter().filter_map(|k| view.kept(scope, &k.instance)).collect(), more))
         }
         Part::KeptLinks { source, filter, far, after } => {
@@ -191,6 +227,14 @@ async fn page(
     }
     let more = records.len() == PAGE;
     Ok((records, more))
+}
+
+/// The next static instances of a class, and whether there may be more.
+fn kept_page(scope: &Scope, class: &ClassName, after: &mut Option<Arc<str>>) -> (Vec<Arc<Kept>>, bool) {
+    let (kept, last) = scope.namespace.extents.page(class, after.as_ref(), PAGE);
+    let more = kept.len() == PAGE;
+    *after = last;
+    (kept, more)
 }
 
 async fn provided_links(
@@ -274,6 +318,11 @@ async fn kept_link(
 }
 
 impl View {
+    /// Whether an instance is shown just as it is.
+    fn shows_all(&self) -> bool {
+        self.visible.is_none() && !self.names_only && !self.class_origin && self.plan.is_none()
+    }
+
     /// What is shown of a static instance, without a copy of what is not.
     fn kept(&self, scope: &Scope, instance: &Instance) -> Option<Instance> {
         if self.plan.is_some() || (!self.names_only && self.visible.is_none()) {

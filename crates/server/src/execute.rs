@@ -3,7 +3,7 @@
 
 use crate::Principal;
 use async_trait::async_trait;
-use cimwright_broker::{Broker, ObjectStream};
+use cimwright_broker::{Broker, ObjectStream, Portion};
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{CimError, Instance, NamespaceName, OperationResult, Request, Schema};
 use std::sync::Arc;
@@ -43,6 +43,14 @@ pub trait Objects: Send {
     /// # Errors
     /// When the rest cannot be found out.
     async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError>;
+
+    /// The next portion, which may be of instances whose text is there already.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    async fn next_portion(&mut self) -> Result<Option<Portion>, CimError> {
+        Ok(self.next().await?.map(Portion::Instances))
+    }
 }
 
 /// How many jobs there are.
@@ -88,5 +96,9 @@ impl Execute for Broker {
 impl Objects for ObjectStream {
     async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError> {
         ObjectStream::next(self).await
+    }
+
+    async fn next_portion(&mut self) -> Result<Option<Portion>, CimError> {
+        ObjectStream::next_portion(self).await
     }
 }

@@ -1,6 +1,7 @@
 //! Classes, qualifiers and static instances that clients load.
 
 use crate::house::{House, V1, admin, operator, reader};
+use cimwright_broker::Limits;
 use cimwright_cim::operation::{
     AssociationFilter, ClassOptions, InstanceOptions, Operation, OperationResult,
 };
@@ -8,6 +9,9 @@ use cimwright_cim::{
     CimStatus, CimType, Class, ClassPath, Instance, InstancePath, NamespaceName, Property, Qualifier,
     QualifierDeclaration, QualifierScope, Scopes, Value,
 };
+use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
+use cimwright_store::SqliteRepository;
+use std::sync::Arc;
 
 fn key(name: &str, cim_type: CimType) -> Property {
     let mut property = Property::new(name, cim_type, None);
@@ -301,4 +305,85 @@ async fn many_instances_come_in_portions() {
     }
     let all = Operation::EnumerateInstanceNames { class: "ACME_Note".into() };
     assert_eq!(house.items(V1, all).await.unwrap().len(), 1203);
+}
+
+#[tokio::test]
+async fn what_was_loaded_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("repository.sqlite");
+    let open = async || {
+        let store = SqliteRepository::open(&file).await.unwrap();
+        let content = store.load().await.unwrap();
+        House::with_more(|builder| builder.repository(Arc::new(store), content)).await
+    };
+    {
+        let house = open().await;
+        create_class(&house, note_class()).await;
+        create_class(&house, below("ACME_Note", "ACME_BigNote")).await;
+        create_class(&house, link_class()).await;
+        for id in 1..=2 {
+            add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(id))).await;
+        }
+        let link = Instance::new("ACME_Follows")
+            .with("Before", path("ACME_Note", 1))
+            .with("After", path("ACME_Note", 2));
+        add(&house, link).await;
+        let delete = Operation::DeleteClass { class: "ACME_BigNote".into() };
+        house.ask(&admin(), V1, delete).await.unwrap();
+        house
+            .ask(
+                &admin(),
+                V1,
+                Operation::SetProperty {
+                    path: path("ACME_Note", 2),
+                    property: "Text".into(),
+                    value: Some("kept".into()),
+                },
+            )
+            .await
+            .unwrap();
+    }
+    let house = open().await;
+    assert_eq!(house.get(&path("ACME_Note", 2)).await.unwrap().get("Text"), Some(&"kept".into()));
+    let object = path("ACME_Note", 1).into();
+    let filter = AssociationFilter::default();
+    let found = house.items(V1, Operation::AssociatorNames { object, filter }).await.unwrap();
+    assert_eq!(found[0].path, Some(path("ACME_Note", 2)));
+    let gone = Operation::EnumerateInstanceNames { class: "ACME_BigNote".into() };
+    assert_eq!(refused_as_admin(&house, gone).await, CimStatus::InvalidClass);
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_changes_nothing() {
+    struct Full;
+    #[async_trait::async_trait]
+    impl RepositoryStore for Full {
+        async fn load(&self) -> Result<Content, RepositoryError> {
+            Ok(Content::default())
+        }
+        async fn apply(&self, _: &[Change]) -> Result<(), RepositoryError> {
+            Err(RepositoryError::Full("/secret/repository.sqlite".to_owned()))
+        }
+    }
+    let house = House::with_more(|builder| builder.repository(Arc::new(Full), Content::default())).await;
+    let create = Operation::CreateClass { class: Box::new(note_class()) };
+    let error = house.refused(V1, create).await;
+    assert_eq!(error.status, CimStatus::ServerLimitsExceeded);
+    assert!(!error.description.contains("secret"), "{error}");
+    let names = Operation::EnumerateInstanceNames { class: "ACME_Note".into() };
+    assert_eq!(refused_as_admin(&house, names).await, CimStatus::InvalidClass);
+}
+
+#[tokio::test]
+async fn what_clients_load_has_bounds() {
+    let limits = Limits { static_instances: 2, loaded_classes: 1, ..Limits::default() };
+    let house = House::with_more(|builder| builder.limits(limits)).await;
+    create_class(&house, note_class()).await;
+    let create = Operation::CreateClass { class: Box::new(link_class()) };
+    assert_eq!(refused_as_admin(&house, create).await, CimStatus::ServerLimitsExceeded);
+    let note = |id| Instance::new("ACME_Note").with("Id", Value::Uint32(id));
+    add(&house, note(1)).await;
+    add(&house, note(2)).await;
+    let create = Operation::CreateInstance { instance: note(3) };
+    assert_eq!(refused_as_admin(&house, create).await, CimStatus::ServerLimitsExceeded);
 }

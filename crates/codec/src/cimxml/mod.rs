@@ -39,6 +39,7 @@ pub use object::parse_instance_text;
 pub use request::{Headers, Message, SimpleRequest, decode_request};
 pub use response::{
     BatchItem, EncodeContext, ResponseWriter, SequenceEnd, encode_batch_response, encode_response,
+    named_instance_text,
 };
 pub use xml::Limits;
 

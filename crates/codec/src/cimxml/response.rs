@@ -108,6 +108,11 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
+    /// Appends objects that [`named_instance_text`] has written.
+    pub fn written(&mut self, objects: &str) {
+        self.writer.raw(objects);
+    }
+
     /// How many bytes wait to be taken.
     pub fn pending(&self) -> usize {
         self.writer.out.len()
@@ -128,6 +133,14 @@ impl<'a> ResponseWriter<'a> {
         self.writer.raw(EPILOGUE);
         self.writer.out.into_bytes()
     }
+}
+
+/// An instance with its path as [`ObjectShape::NamedInstance`] wraps it: the same for every server name and request, as long as
+/// its references name their namespaces.
+pub fn named_instance_text(instance: &Instance) -> String {
+    let mut writer = Writer::new(1024, None, None);
+    writer.object(ObjectShape::NamedInstance, instance);
+    writer.out
 }
 
 fn writer<'a>(context: &EncodeContext<'a>, capacity: usize) -> Writer<'a> {
@@ -297,6 +310,22 @@ mod tests {
         }
         bytes.extend(writer.finish(SequenceEnd::Pulled { context: Some("c<1>"), query_result_class: None }));
         assert_eq!(String::from_utf8(bytes).unwrap(), String::from_utf8(whole).unwrap());
+    }
+
+    #[test]
+    fn objects_that_were_written_before_are_the_same() {
+        let context = EncodeContext { host: "server", namespace: None };
+        let mut fresh = ResponseWriter::begin("1", "EnumerateInstances", &context);
+        let mut reused = ResponseWriter::begin("1", "EnumerateInstances", &context);
+        for mut job in jobs() {
+            job.set(
+                "Link",
+                Some(InstancePath::new(NamespaceName::new("root/a"), "X").with_key("K", "v").into()),
+            );
+            fresh.objects(ObjectShape::NamedInstance, std::slice::from_ref(&job));
+            reused.written(&named_instance_text(&job));
+        }
+        assert_eq!(fresh.finish(SequenceEnd::Plain), reused.finish(SequenceEnd::Plain));
     }
 
     #[test]

@@ -8,11 +8,12 @@ use crate::execute::{Answer, Objects};
 use crate::http;
 use crate::metrics::OperationIndex;
 use bytes::Bytes;
+use cimwright_broker::Portion;
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{CimError, CimStatus, Instance, NamespaceName, OperationResult};
 use cimwright_codec::cimxml::{
     BatchItem, DecodeError, EncodeContext, Message, ResponseWriter, SequenceEnd, SimpleRequest,
-    encode_batch_response, encode_response,
+    encode_batch_response, encode_response, named_instance_text,
 };
 use cimwright_codec::uri::percent_encode;
 use hyper::body::Frame;
@@ -163,8 +164,8 @@ impl Call {
         encode_error: impl Fn(CimError) -> Vec<u8>,
     ) {
         while writer.pending() < WHOLE {
-            match objects.next().await {
-                Ok(Some(items)) => writer.objects(shape, &items),
+            match objects.next_portion().await {
+                Ok(Some(portion)) => write(&mut writer, shape, &portion),
                 Ok(None) => {
                     self.count(index, None);
                     return self.send_message(writer.finish(SequenceEnd::Plain));
@@ -188,8 +189,8 @@ impl Call {
                 // Nobody reads the rest, and reading on would change nothing.
                 break None;
             }
-            match objects.next().await {
-                Ok(Some(items)) => writer.objects(shape, &items),
+            match objects.next_portion().await {
+                Ok(Some(portion)) => write(&mut writer, shape, &portion),
                 Ok(None) => {
                     let _ = pieces.send(Ok(data(writer.finish(SequenceEnd::Plain)))).await;
                     break None;
@@ -270,6 +271,19 @@ impl Trailers {
             headers.insert(self.description, description);
         }
         headers
+    }
+}
+
+/// Appends a portion of objects. Of static instances the text is made once and used again, in the shape that is asked for most.
+fn write(writer: &mut ResponseWriter<'_>, shape: ObjectShape, portion: &Portion) {
+    match portion {
+        Portion::Instances(items) => writer.objects(shape, items),
+        Portion::Kept(kept) if shape == ObjectShape::NamedInstance => {
+            kept.iter().for_each(|k| writer.written(k.face(named_instance_text)));
+        }
+        Portion::Kept(kept) => {
+            kept.iter().for_each(|k| writer.objects(shape, std::slice::from_ref(&k.instance)));
+        }
     }
 }
 

@@ -280,7 +280,7 @@ impl Config {
     }
 
     /// Numbers with the least value that works.
-    fn numbers(&self) -> [(&'static str, u64, u64); 18] {
+    fn numbers(&self) -> [(&'static str, u64, u64); 22] {
         let (l, j, i) = (&self.limits, &self.jobs, &self.indications);
         [
             ("limits.max_body_bytes", l.max_body_bytes as u64, 1024),
