@@ -14,6 +14,7 @@ use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
 use cimwright_cim::{CimError, Class, ClassName, Instance, InstancePath, Name, NamespaceName, Value};
 use cimwright_jobs::{JobId, JobRecord};
+use cimwright_repository::Kept;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -158,9 +159,20 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
         let record = job(scope, dialect, id).await?;
         return Ok(record.map(|r| dialect.template.instance(&r, scope.inner.jobs.clock().now())));
     }
-    let Some(provider) = scope.namespace.instances(&path.class) else { return Ok(None) };
+    let Some(provider) = scope.namespace.instances(&path.class) else {
+        return Ok(kept(scope, path).map(|kept| kept.instance.clone()));
+    };
     let found = provider.get(scope.context(), path).await?;
     Ok(found.map(|i| complete(scope, i, &path.class)))
+}
+
+/// The static instance at an exact path.
+pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
+    let has_references = path.keys.iter().any(|k| matches!(k.value, Value::Reference(_)));
+    if has_references {
+        return scope.namespace.extents.get(&paths::normal(scope, path));
+    }
+    scope.namespace.extents.get(path)
 }
 
 /// What an association leads to. An element that nobody serves is shown by what its path says.
@@ -205,6 +217,9 @@ pub(crate) fn parts_of(scope: &Scope, class: &Class) -> VecDeque<Part> {
         }
         if namespace.instances(&class).is_some() {
             parts.push_back(Part::Provided(class.clone()));
+        }
+        if namespace.extents.count_of(&class) > 0 {
+            parts.push_back(Part::Kept { class: class.clone(), after: None });
         }
         for (dialect, link) in links_of(scope, &class) {
             let (dialect, link) = (Arc::clone(dialect), Arc::clone(link));

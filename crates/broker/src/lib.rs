@@ -25,6 +25,7 @@ mod job_control;
 mod job_instance;
 mod job_settings;
 mod links;
+mod loaded;
 mod methods;
 mod params;
 mod paths;

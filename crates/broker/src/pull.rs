@@ -36,6 +36,10 @@ struct Session {
 struct Cursor {
     stream: ObjectStream,
     ready: VecDeque<Instance>,
+    /// ContinueOnError: an error does not end the session.
+    goes_on: bool,
+    /// An error that is told by the next answer, because this one has instances or the context.
+    waiting: Option<CimError>,
 }
 
 /// A session whose Pull is at work. Dropped half-way, as happens when a client disconnects, it ends the session: what was
@@ -49,14 +53,25 @@ struct Borrowed<'a> {
 /// The first answer of an Open… operation.
 pub(crate) async fn open(
     scope: &Scope,
-    stream: ObjectStream,
+    mut stream: ObjectStream,
     kind: PullKind,
     options: &OpenOptions,
 ) -> Result<OperationResult, CimError> {
     let limits = &scope.inner.limits;
     let timeout = check(options, limits)?;
-    let mut cursor = Cursor { stream, ready: VecDeque::new() };
-    let items = cursor.take(options.max_object_count.min(limits.max_object_count)).await?;
+    if options.continue_on_error {
+        stream.go_on_after_errors();
+    }
+    let mut cursor =
+        Cursor { stream, ready: VecDeque::new(), goes_on: options.continue_on_error, waiting: None };
+    let items = match cursor.take(options.max_object_count.min(limits.max_object_count)).await {
+        // An Open that fails gives no context to go on with.
+        Err(error) if cursor.goes_on => {
+            cursor.waiting = Some(error);
+            Vec::new()
+        }
+        taken => taken?,
+    };
     let context = if cursor.is_at_end() {
         None
     } else {
@@ -84,7 +99,13 @@ pub(crate) async fn pull(
     let inner = &scope.inner;
     let now = inner.jobs.clock().now();
     let (mut cursor, borrowed) = inner.sessions.borrow(scope, context, kind, now)?;
-    let items = cursor.take(max_object_count.min(inner.limits.max_object_count)).await?;
+    let items = match cursor.take(max_object_count.min(inner.limits.max_object_count)).await {
+        Err(error) if cursor.goes_on => {
+            borrowed.give_back(Some(cursor), inner.jobs.clock().now())?;
+            return Err(error);
+        }
+        taken => taken?,
+    };
     let at_end = cursor.is_at_end();
     borrowed.give_back((!at_end).then_some(cursor), inner.jobs.clock().now())?;
     Ok(OperationResult::Pulled {
@@ -203,13 +224,21 @@ impl Cursor {
     /// Up to `wanted` instances.
     async fn take(&mut self, wanted: u32) -> Result<Vec<Instance>, CimError> {
         let wanted = wanted as usize;
+        if let Some(error) = self.waiting.take() {
+            return Err(error);
+        }
         for _ in 0..PORTIONS {
             if self.ready.len() >= wanted {
                 break;
             }
-            match self.stream.next().await? {
-                Some(portion) => self.ready.extend(portion),
-                None => break,
+            match self.stream.next().await {
+                Ok(Some(portion)) => self.ready.extend(portion),
+                Ok(None) => break,
+                Err(error) if self.goes_on && !self.ready.is_empty() => {
+                    self.waiting = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         let count = wanted.min(self.ready.len());
@@ -217,18 +246,12 @@ impl Cursor {
     }
 
     fn is_at_end(&self) -> bool {
-        self.ready.is_empty() && self.stream.is_finished()
+        self.ready.is_empty() && self.stream.is_finished() && self.waiting.is_none()
     }
 }
 
 /// The idle time of the session that the options ask for.
 fn check(options: &OpenOptions, limits: &Limits) -> Result<Duration, CimError> {
-    if options.continue_on_error {
-        return Err(CimError::new(
-            CimStatus::ContinuationOnErrorNotSupported,
-            "ContinueOnError TRUE is not served; an error ends the enumeration",
-        ));
-    }
     if let Some((language, _)) = &options.filter {
         let known = FILTER_LANGUAGES.iter().any(|l| language.eq_ignore_ascii_case(l));
         return Err(if known {

@@ -2,19 +2,22 @@
 
 use crate::remote::KnownComputers;
 use crate::{schema, state_directory};
+use cimwright_broker::interop::{Central, Discovery, Profile};
 use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
+use cimwright_codec::mof::Diagnostic;
 use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
-use cimwright_providers::demo::DemoProvider;
+use cimwright_providers::demo::{self, DemoProvider};
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
 use cimwright_providers::hyper_v;
 use cimwright_providers::replication::{self, AccountCheck, EngineSettings, Parts, Replication, State};
+use cimwright_repository::RepositoryStore;
 use cimwright_sdk::Plugin;
 use cimwright_server::auth::users::UsersFile;
 use cimwright_server::config::{Config, JobStoreKind};
-use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
+use cimwright_store::{MemoryRepository, MemoryStore, SqliteOptions, SqliteRepository, SqliteStore};
 use std::error::Error;
 use std::net::IpAddr;
 use std::path::Path;
@@ -23,6 +26,9 @@ use std::time::Duration;
 
 /// Name of the database in the state directory.
 const DATABASE: &str = "jobs.sqlite";
+
+/// Name of the database of what clients load, beside it.
+const REPOSITORY: &str = "repository.sqlite";
 
 /// Opens the store, starts the job service and builds the broker on top of it.
 ///
@@ -45,6 +51,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     }
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
+        plugins.push(demo::slow_answers());
     }
 
     let mut kinds = JobKinds::new();
@@ -57,9 +64,30 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     };
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
-    let mut builder = Broker::builder(jobs.clone()).embedded_parser(Arc::new(parse_instance_text));
-    let namespaces = schema::namespaces()
-        .map_err(|errors| errors.iter().map(|e| e.render()).collect::<Vec<_>>().join("\n"))?;
+    let repository: Arc<dyn RepositoryStore> = match config.jobs.store {
+        JobStoreKind::Sqlite => {
+            Arc::new(SqliteRepository::open(&config.server.state.join(REPOSITORY)).await?)
+        }
+        JobStoreKind::Memory => Arc::new(MemoryRepository::new()),
+    };
+    let content = repository.load().await?;
+    let rendered =
+        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
+    let mut builder = Broker::builder(jobs.clone())
+        .embedded_parser(Arc::new(parse_instance_text))
+        .repository(repository, content)
+        .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
+    let namespaces = schema::namespaces().map_err(rendered)?;
+    if config.providers.demo {
+        builder = builder.namespace(demo::test_namespace(), schema::test_classes().map_err(rendered)?);
+    }
+    let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
+    builder = builder.discovery(Discovery {
+        computer: computer.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        profiles: profiles(),
+        wmi_namespaces,
+    });
     for (namespace, schema) in namespaces {
         builder = builder.namespace(namespace, schema);
     }
@@ -68,6 +96,35 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         builder = builder.plugin(plugin);
     }
     Ok(builder.build()?)
+}
+
+/// The profiles that the server follows.
+fn profiles() -> Vec<Profile> {
+    const DMTF: u16 = 2;
+    const SNIA: u16 = 11;
+    vec![
+        Profile {
+            organization: DMTF,
+            name: "Profile Registration",
+            version: "1.0.0",
+            central: Central::Profiles,
+            part_of: None,
+        },
+        Profile {
+            organization: SNIA,
+            name: "Server",
+            version: "1.2.0",
+            central: Central::ObjectManager,
+            part_of: None,
+        },
+        Profile {
+            organization: DMTF,
+            name: "Job Control",
+            version: "1.0.0",
+            central: Central::Jobs,
+            part_of: Some("Server"),
+        },
+    ]
 }
 
 async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {

@@ -124,7 +124,8 @@ fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, P
         .env("INTEROP_PROGRAM", &setup.binary)
         .env("INTEROP_DATA", process::workspace().join("../shared/data"))
         .env("INTEROP_SERVER_PID", server.pid().to_string())
-        .env("INTEROP_CERTIFICATE", setup.state.join("tls/cert.pem"));
+        .env("INTEROP_CERTIFICATE", setup.state.join("tls/cert.pem"))
+        .env("INTEROP_CACHE", process::target_directory().join("interop-sources"));
     // What the environment says about proxies and certificates is meant for the way out, not for a server on loopback; the HTTP
     // library of pywbem would prefer it to what a test says.
     for name in FOREIGN {

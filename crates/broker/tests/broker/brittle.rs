@@ -2,7 +2,7 @@
 
 use crate::house::*;
 use async_trait::async_trait;
-use cimwright_cim::operation::Operation;
+use cimwright_cim::operation::{OpenOptions, Operation, OperationResult, PullKind};
 use cimwright_cim::{CimStatus, InstancePath};
 use cimwright_jobs::{
     Candidate, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore, Lease,
@@ -141,4 +141,40 @@ async fn a_store_that_fails_is_said_in_each_place_in_its_own_way() {
     assert_eq!(error.details[0].message_id, "TEST1001");
     let elsewhere = at(V2, InstancePath::new(None, "Test_Disk").with_key("Name", "a"));
     assert!(house.get(&elsewhere).await.is_ok(), "what needs no jobs goes on");
+}
+
+#[tokio::test]
+async fn an_enumeration_goes_on_after_an_error_when_it_is_told_to() {
+    let inner = Arc::new(MemoryStore::new());
+    let brittle = Arc::new(Brittle { inner: Arc::clone(&inner), broken: AtomicBool::new(false) });
+    let house = House::over(brittle.clone(), inner, Default::default(), Default::default()).await;
+    brittle.broken.store(true, Ordering::SeqCst);
+    let open = |continue_on_error, max_object_count| Operation::OpenEnumerateInstances {
+        class: "CIM_LogicalElement".into(),
+        deep: true,
+        options: Default::default(),
+        open: OpenOptions { continue_on_error, max_object_count, ..OpenOptions::default() },
+    };
+    assert_eq!(house.refused(V2, open(false, 1000)).await.status, CimStatus::Failed);
+
+    let (mut seen, mut errors) = (0, 0);
+    let mut operation = open(true, 1000);
+    let mut context = None;
+    loop {
+        match house.ask(&admin(), V2, operation).await {
+            Ok(OperationResult::Pulled { items, context: next, .. }) => {
+                seen += items.len();
+                context = next;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                assert_eq!(error.status, CimStatus::Failed);
+                errors += 1;
+            }
+        }
+        let Some(context) = context.clone() else { break };
+        operation = Operation::Pull { kind: PullKind::InstancesWithPath, context, max_object_count: 1000 };
+    }
+    assert!(errors > 0, "the jobs cannot be read");
+    assert!(seen >= 2, "the disks can");
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cimwright_broker::history::history;
-use cimwright_broker::{Answer, Broker, Limits, Principal, Role};
+use cimwright_broker::{Answer, Broker, BrokerBuilder, Limits, Principal, Role};
 use cimwright_cim::operation::{Operation, OperationResult, Param, Request};
 use cimwright_cim::{
     CatalogueEntry, CimError, CimStatus, ClassName, DateTime, ErrorDetail, ErrorType, Instance, InstancePath,
@@ -310,12 +310,30 @@ impl House {
         Self::over(Arc::clone(&store) as Arc<dyn JobStore>, store, config, limits).await
     }
 
+    /// A house with more in it.
+    pub(crate) async fn with_more(more: impl FnOnce(BrokerBuilder) -> BrokerBuilder) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let config = JobsConfig { concurrency: 64, ..JobsConfig::default() };
+        let front = Arc::clone(&store) as Arc<dyn JobStore>;
+        Self::built(front, store, config, Limits::default(), more).await
+    }
+
     /// A house whose jobs are in `front`, which has `store` behind it.
     pub(crate) async fn over(
         front: Arc<dyn JobStore>,
         store: Arc<MemoryStore>,
         config: JobsConfig,
         limits: Limits,
+    ) -> Self {
+        Self::built(front, store, config, limits, |builder| builder).await
+    }
+
+    async fn built(
+        front: Arc<dyn JobStore>,
+        store: Arc<MemoryStore>,
+        config: JobsConfig,
+        limits: Limits,
+        more: impl FnOnce(BrokerBuilder) -> BrokerBuilder,
     ) -> Self {
         let script = Arc::new(Script::default());
         let gate = Arc::new(Semaphore::new(0));
@@ -333,7 +351,7 @@ impl House {
         let parser = Arc::new(|text: &str| {
             cimwright_codec::cimxml::parse_instance_text(text).map_err(|e| e.to_string())
         });
-        let broker = builder.embedded_parser(parser).build().unwrap();
+        let broker = more(builder.embedded_parser(parser)).build().unwrap();
         Self { broker, jobs, store, clock, script, gate }
     }
 

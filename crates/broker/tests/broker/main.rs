@@ -9,6 +9,8 @@ mod control;
 mod history;
 mod house;
 mod instances;
+mod interop;
+mod loaded;
 mod methods;
 mod pull;
 mod query;

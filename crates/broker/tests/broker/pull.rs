@@ -193,7 +193,6 @@ async fn what_an_open_cannot_do_is_refused() {
     let rows = [
         (OpenOptions { operation_timeout: Some(0), ..open(1) }, CimStatus::InvalidOperationTimeout),
         (OpenOptions { operation_timeout: Some(601), ..open(1) }, CimStatus::InvalidOperationTimeout),
-        (OpenOptions { continue_on_error: true, ..open(1) }, CimStatus::ContinuationOnErrorNotSupported),
         (OpenOptions { filter: filter("dmtf:fql"), ..open(1) }, CimStatus::FilteredEnumerationNotSupported),
         (OpenOptions { filter: filter("SQL"), ..open(1) }, CimStatus::QueryLanguageNotSupported),
     ];

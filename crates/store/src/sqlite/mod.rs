@@ -7,10 +7,10 @@
 //! - `migrate`, `lock`: what happens when the file is opened.
 
 mod cache;
-mod error;
+pub(crate) mod error;
 mod leave;
-mod lock;
-mod migrate;
+pub(crate) mod lock;
+pub(crate) mod migrate;
 mod read;
 mod row;
 mod work;
@@ -225,7 +225,7 @@ impl JobStore for SqliteStore {
     }
 }
 
-fn connect_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
