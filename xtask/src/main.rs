@@ -8,6 +8,7 @@
 mod demo;
 mod drill;
 mod failure;
+mod fuzz;
 mod install;
 mod process;
 mod scratch;
@@ -46,6 +47,12 @@ Commands:
   bench   Measure the server against the least that the same work can cost
             --quick        within a minute, and less exact
             --write        replace the table in docs/performance.md; all options: --help
+  fuzz    Feed everything that reads what others send with inputs that nobody would write
+            --seconds N    how long each target runs (60)
+            --target NAME  only this one: mof, request, response, query, uri, http; repeatable
+            --seed N       another run (1)
+            --replay FILE  run the target on one input
+            --stable       without libFuzzer, although a nightly toolchain is there
   help    Print this text
 
 Exit codes: 0 all is well; 1 something failed; 2 the command line is wrong; 3 something has to be installed by hand first.
@@ -71,6 +78,7 @@ fn main() -> ExitCode {
             drill::run(program, options)
         }
         "bench" => drill::run(drill::Program::Bench, options),
+        "fuzz" => fuzz::Options::parse(options).and_then(|o| fuzz::run(&o)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -1,0 +1,115 @@
+//! Where mutation begins: what the project's own tests use, and what was found before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Queries in both languages.
+const QUERIES: &[&str] = &[
+    "SELECT * FROM Msvm_ConcreteJob",
+    "SELECT Name, JobState, __CLASS FROM CIM_Job WHERE (JobState < 7 OR Name <> 'it\\'s') AND N IS NOT NULL",
+    "SELECT * FROM Job WHERE Name LIKE '[%]%_[^a-cx][]-]abc%' AND __this ISA X AND TargetInstance ISA \"Y\"",
+    "SELECT * FROM Job WHERE NOT (a = 1 OR b >= -2.5 OR 18446744073709551615 > c) AND d = TRUE AND e = NULL",
+    "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob AND \
+     SourceInstance.CIM_ConcreteJob::JobState <> PreviousInstance.CIM_ConcreteJob::JobState",
+    "SELECT j.Name, Source.* FROM Job AS j WHERE ANY Status[*] = 17 AND NOT EVERY A.B[*] IS NULL AND j ISA X",
+    "SELECT * FROM Job WHERE S = #'It''s' AND Name LIKE 'a*\\\\.[b-d]*.*abc' AND A.D[1] > 0x1F AND B = 0101B",
+    "ASSOCIATORS OF {X.A=\"1\"} WHERE ClassDefsOnly",
+    "SELECT * FROM X WITHIN 5 WHERE A = 1 GROUP WITHIN 5 HAVING N > 5",
+];
+
+/// Paths and addresses.
+const URIS: &[&str] = &[
+    "CIM_Job",
+    "root/cimv2:CIM_Job.InstanceID=\"a\\\"b\\\\c\",N=-5,B=TRUE,R=1.5e3",
+    "//wbem.example.com:5989/root/cimv2:CIM_A.Left=\"root/x:B.K=\\\"v\\\"\"",
+    "root%2Fcimv2%3AACME_ConcreteJob.InstanceID%3D%22ACME%3AJob%3A7%22",
+    "X=\"only\"",
+    "X=@",
+    "https://[::1]:5989/cimom",
+    "http://host",
+    "unix:///run/cimwright.sock",
+];
+
+/// Heads of requests.
+const HEADS: &[&str] = &[
+    "POST /cimom HTTP/1.1\r\nHost: a\r\nContent-Type: application/xml; charset=\"utf-8\"\r\nCIMOperation: MethodCall\r\n\
+     CIMMethod: EnumerateQualifiers\r\nCIMObject: root%2Fcimv2\r\n",
+    "M-POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\nMan: http://www.dmtf.org/cim/mapping/http/v1.0 ; ns=73\r\n\
+     73-CIMOperation: MethodCall\r\n73-CIMMethod: EnumerateQualifiers\r\n73-CIMObject: root/cimv2\r\n",
+    "POST /wsman HTTP/1.1\r\nHost: a\r\nContent-Type: application/soap+xml\r\n",
+    "GET /metrics HTTP/1.0\r\n",
+    "POST /cimom HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: application/xml\r\nTE: trailers\r\n",
+];
+
+/// MOF as WMI has it, beside that of the project.
+const MOF: &[&str] = &[
+    "#pragma namespace (\"\\\\\\\\.\\\\root\\\\x\")\n#pragma include (\"a.mof\")\n[Dynamic, Provider(\"P\"), Locale(1033)]\nclass X : A\n{\n  \
+     [Key, Read, MaxLen(256)] string Name = \"a\" \"b\";\n  [Write] uint8 N[3] = { 1, 0x2, 011 };\n  A REF Other;\n  \
+     object:A Inner;\n  [Static] uint32 Go([In] string P[], [Out, In(FALSE)] A REF R);\n};\n\
+     instance of A as $A { Name = \"it\"; };\ninstance of X { Name = \"\\x41\\n\"; Other = $A; N = { 1, 2, 3 }; };\n",
+    "Qualifier Key : boolean = false, Scope(property, reference), Flavor(DisableOverride, ToSubclass);\n\
+     Qualifier Values : string[], Scope(property, method, parameter), Flavor(EnableOverride, ToSubclass, Translatable);\n\
+     class C { [Key] char16 A = 'x'; real32 B = 1.5e3; datetime D = \"20240101000000.000000+000\"; boolean E = TRUE;\n\
+     [Values { \"a\", \"b\" } : Translatable] sint64 F = -9223372036854775808; };\n",
+];
+
+/// The seeds of a target and what was found with it before. `root` is the directory of the project.
+pub fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
+    let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+    let golden = root.join("crates/codec/golden/cimxml");
+    let mut seeds = match target {
+        "mof" => {
+            let mut seeds = texts(MOF);
+            for file in files(&root.join("schema"), ".mof") {
+                seeds.extend(items(&fs::read_to_string(file).unwrap_or_default()));
+            }
+            seeds
+        }
+        "request" => contents(&files(&golden, ".req.xml")),
+        "response" => contents(&[files(&golden, ".rsp.xml"), files(&golden, ".req.xml")].concat()),
+        "query" => texts(QUERIES),
+        "uri" => texts(URIS),
+        "http" => texts(HEADS),
+        _ => Vec::new(),
+    };
+    seeds.extend(contents(&regressions(target, root)));
+    seeds
+}
+
+/// The inputs that were findings once.
+pub fn regressions(target: &str, root: &Path) -> Vec<PathBuf> {
+    files(&root.join("fuzz/regressions").join(target), "")
+}
+
+/// The items of a MOF text, a few at a time: whole files are too long to be changed often.
+fn items(text: &str) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let mut piece = String::new();
+    for item in text.split_inclusive(";\n\n") {
+        piece.push_str(item);
+        if piece.len() > 3000 {
+            pieces.push(std::mem::take(&mut piece).into_bytes());
+        }
+    }
+    pieces.push(piece.into_bytes());
+    pieces
+}
+
+/// The files below a directory whose names end so, in order.
+fn files(directory: &Path, suffix: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, suffix));
+        } else if path.to_string_lossy().ends_with(suffix) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn contents(files: &[PathBuf]) -> Vec<Vec<u8>> {
+    files.iter().filter_map(|file| fs::read(file).ok()).collect()
+}
