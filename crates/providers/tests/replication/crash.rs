@@ -5,7 +5,7 @@ use crate::harness::{Host, MIB, Net, number, text, texts};
 use crate::switch::{PATIENCE, SWITCH, is_source, to};
 use crate::sync::{content, status};
 use cimwright_sdk::cim::Instance;
-use cimwright_sdk::jobs::JobFilter;
+use cimwright_sdk::jobs::{JobFilter, JobState};
 use cimwright_sdk::{Principal, Role};
 use cimwright_store::MemoryStore;
 use std::future::Future;
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// A computer whose server can crash.
-struct Machine {
+pub(crate) struct Machine {
     name: &'static str,
     net: Net,
     place: TempDir,
@@ -37,7 +37,7 @@ impl Machine {
         machine
     }
 
-    async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
         let (name, net, place, store) =
@@ -51,7 +51,7 @@ impl Machine {
         self.server = Some((runtime, host));
     }
 
-    async fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         self.net.part(self.name);
         if let Some((runtime, host)) = self.server.take() {
             drop(host);
@@ -61,8 +61,22 @@ impl Machine {
         }
     }
 
+    /// Ends the server in good order.
+    pub(crate) async fn stop(&mut self) {
+        self.does(|host| async move {
+            assert!(host.jobs.shut_down(Duration::from_secs(10)).await);
+            host.broker.end_background().await;
+        })
+        .await;
+        self.crash().await;
+    }
+
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.place.path().join("root").join(name)
+    }
+
     /// Has the server do something, in its own runtime.
-    async fn does<T, F>(&self, work: impl FnOnce(Arc<Host>) -> F) -> T
+    pub(crate) async fn does<T, F>(&self, work: impl FnOnce(Arc<Host>) -> F) -> T
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -71,20 +85,20 @@ impl Machine {
         runtime.spawn(work(Arc::clone(host))).await.expect("it lives")
     }
 
-    async fn shows(&self, class: &'static str) -> Instance {
+    pub(crate) async fn shows(&self, class: &'static str) -> Instance {
         self.does(move |host| async move { host.instances(class).await.remove(0) }).await
     }
 
-    async fn is_source(&self) -> bool {
+    pub(crate) async fn is_source(&self) -> bool {
         is_source(&self.shows("Cimwright_ReplicaEndpoint").await)
     }
 
-    async fn is_writable(&self) -> bool {
+    pub(crate) async fn is_writable(&self) -> bool {
         self.shows("Cimwright_ReplicaEndpoint").await.get("ApplicationUri").is_some()
     }
 
-    fn volume(&self) -> Vec<u8> {
-        std::fs::read(self.place.path().join("root/v")).unwrap()
+    pub(crate) fn volume(&self) -> Vec<u8> {
+        std::fs::read(self.path("v")).unwrap()
     }
 
     async fn group(&self, name: &'static str) {
@@ -112,14 +126,14 @@ impl Drop for Machine {
     }
 }
 
-struct Two {
-    alpha: Machine,
-    beta: Machine,
+pub(crate) struct Two {
+    pub(crate) alpha: Machine,
+    pub(crate) beta: Machine,
 }
 
 impl Two {
     /// Alpha is the source, and both are the same.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut net = Net::default();
         net.engine = true;
         let two = Self { alpha: Machine::new("alpha", &net).await, beta: Machine::new("beta", &net).await };
@@ -137,7 +151,7 @@ impl Two {
     }
 
     /// Waits until the jobs have ended, one side is the source and the other has everything. Says whether that is alpha.
-    async fn settled(&self, in_sync: bool) -> bool {
+    pub(crate) async fn settled(&self, in_sync: bool) -> bool {
         let limit = Instant::now() + PATIENCE;
         loop {
             let (a, b) = (self.alpha.is_source().await, self.beta.is_source().await);
@@ -212,5 +226,46 @@ async fn whenever_the_old_source_crashes_one_side_is_the_source_afterwards() {
         );
         assert_eq!((two.alpha.is_writable().await, two.beta.is_writable().await), (alpha, !alpha));
         assert!(two.alpha.volume() == two.beta.volume(), "after {moment} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_the_maker_of_a_topology_crashes_it_is_made_once_or_not_at_all() {
+    for moment in [3, 15, 30, 60, 120] {
+        let mut net = Net::default();
+        net.engine = true;
+        let (mut alpha, beta) = (Machine::new("alpha", &net).await, Machine::new("beta", &net).await);
+        let there = beta.does(|host| async move { (host.volume("v", MIB), host.path("log")) }).await;
+        alpha
+            .does(|host| async move {
+                let whole = vec![
+                    text("SourceRGName", "A"),
+                    texts("SourceVolumeName", &[&host.volume("v", MIB)]),
+                    text("SourceLogVolumeName", &host.path("log")),
+                    text("DestinationComputerName", "beta"),
+                    text("DestinationRGName", "B"),
+                    texts("DestinationVolumeName", &[&there.0]),
+                    text("DestinationLogVolumeName", &there.1),
+                    number("LogSizeInBytes", 2 * MIB),
+                ];
+                tokio::spawn(async move { host.call("CreateTopology", whole).await.code });
+            })
+            .await;
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        alpha.crash().await;
+        alpha.start().await;
+        let jobs = alpha.does(|host| async move {
+            for job in host.jobs.list(&JobFilter::default(), None, 1000).await.unwrap() {
+                let ended = host.jobs.wait_end(job.id(), PATIENCE).await.unwrap().expect("there");
+                assert!(ended.run.state.is_finished(), "{ended:?}");
+            }
+            host.jobs.list(&JobFilter::default(), None, 1000).await.unwrap()
+        });
+        let made = jobs.await.iter().any(|job| job.run.state == JobState::Completed);
+        println!("crashed after {moment} ms: {}", if made { "made" } else { "not made" });
+        for machine in [&alpha, &beta] {
+            let groups = machine.does(|h| async move { h.instances("MSFT_WvrReplicationGroup").await.len() });
+            assert_eq!(groups.await, usize::from(made), "{} after {moment} ms", machine.name);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod crash;
 mod faults;
 mod groups;
 mod harness;
+mod left;
 mod metadata;
 mod pairs;
 mod partnerships;

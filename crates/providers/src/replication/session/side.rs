@@ -1,6 +1,7 @@
 //! One side of one volume: what has to be done next for it to be as it should.
 
 use super::rest::Manner;
+use super::resync::Copy;
 use super::{EngineSettings, VolumeStatus, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
@@ -15,7 +16,13 @@ use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{Clock, SystemClock};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// How often a destination asks its source, and how long that may take.
+const HEAR: Duration = Duration::from_secs(2);
+/// How long a side is not looked at in any case.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// One side of one volume.
 pub(super) struct Side {
@@ -28,6 +35,10 @@ pub(super) struct Side {
     pub(super) basis: FullReason,
     /// What the volume of the partner must still look like, if nothing is to be copied but what was written since.
     pub(super) unverified: Option<String>,
+    /// When the source was last asked.
+    heard: Option<Instant>,
+    /// A copy that has just begun by itself.
+    pub(super) begun: Option<Copy>,
     /// It has no daemon, and is to have none until somebody lets it go on.
     pub(super) resting: bool,
     pub(super) status: VolumeStatus,
@@ -42,6 +53,8 @@ impl Side {
             was_source: false,
             basis: FullReason::NeverSynchronised,
             unverified: None,
+            heard: None,
+            begun: None,
             resting: false,
             status: VolumeStatus::default(),
         }
@@ -64,7 +77,9 @@ impl Side {
         let done = if partnership.is_source {
             self.be_source(shared, settings, group, partition, partnership).await
         } else {
-            self.be_destination(shared, settings, partition, group).await
+            let done = self.be_destination(shared, settings, partition, group).await;
+            self.hear(shared, partition, partnership).await;
+            done
         };
         match done {
             Ok(()) => {}
@@ -75,6 +90,19 @@ impl Side {
                 self.status.failure = Some(reason);
                 self.out_of_sync();
             }
+        }
+    }
+
+    /// Waits until the mirror is in another phase than the one that was seen last.
+    pub(super) async fn news(&self) {
+        let (Some(replica), Some(known)) = (&self.replica, self.status.phase) else {
+            return std::future::pending().await;
+        };
+        // What was seen may differ for longer, when something else was in the way.
+        tokio::time::sleep(BREATH).await;
+        let other = |now: &Option<MirrorStatus>| now.as_ref().is_some_and(|now| now.phase != known);
+        if replica.changes().wait_for(other).await.is_err() {
+            std::future::pending().await
         }
     }
 
@@ -157,6 +185,20 @@ impl Side {
         Ok(())
     }
 
+    /// Asks the source now and then how far it is: a destination only sees writes.
+    async fn hear(&mut self, shared: &Shared, partition: &Partition, partnership: &Partnership) {
+        if self.heard.is_some_and(|at| at.elapsed() < HEAR) {
+            return;
+        }
+        let asked = tokio::time::timeout(HEAR, peer::ask(shared, partition, partnership)).await;
+        self.status.told = match asked {
+            Ok(Ok(told)) if told.is_source => told.status,
+            // It is another destination, or nobody knows.
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        };
+        self.heard = Some(Instant::now());
+    }
+
     /// Takes leave of a daemon that has ended, and says so; the next look starts another.
     ///
     /// # Errors
@@ -178,6 +220,7 @@ impl Side {
         self.status.phase = None;
         self.status.export = None;
         self.status.remaining_bytes = None;
+        self.status.told = None;
         self.out_of_sync();
     }
 
