@@ -325,6 +325,8 @@ impl Host {
         let error = self.error(job).await.expect("GetError gives an embedded instance");
         assert_eq!((error.class.as_str(), error.get_str("MessageID")), ("CIM_Error", Some(id)));
         assert_eq!(error.get_str("Message"), Some(reason.message.as_str()));
+        let words = error.get_str("ProbableCauseDescription").expect("words");
+        assert!(reason.chain().skip(1).all(|cause| words.contains(&cause.message)), "the chain: {words}");
         assert_eq!(strings(error.get("RecommendedActions")), reason.recommended_actions);
         reason
     }

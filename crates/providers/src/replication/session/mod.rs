@@ -29,6 +29,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// How often every side is looked at when nothing is heard.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while blocks are copied, and somebody may watch how many.
+const LOOK_AT_COPYING: Duration = Duration::from_millis(100);
 
 /// How to run the engine.
 #[derive(Clone, Debug)]
@@ -72,6 +74,16 @@ pub struct VolumeStatus {
     pub full_reason: Option<String>,
     /// Where applications reach the volume of a source.
     pub export: Option<String>,
+}
+
+impl VolumeStatus {
+    /// When to look again if nothing is heard.
+    fn look_again(&self) -> Duration {
+        match self.phase {
+            Some(MirrorPhase::Copying | MirrorPhase::CatchingUp) if self.failure.is_none() => LOOK_AT_COPYING,
+            _ => LOOK,
+        }
+    }
 }
 
 /// The sides that are kept, and what is known about them.
@@ -200,7 +212,7 @@ async fn attend(
         let order = tokio::select! {
             order = orders.recv() => order,
             _ = changes.changed() => None,
-            () = tokio::time::sleep(LOOK) => None,
+            () = tokio::time::sleep(side.status.look_again()) => None,
         };
         match order {
             None | Some(Order::Look) => {}
