@@ -137,8 +137,9 @@ class Replication:
         return value, job.error()
 
     def jobs(self):
-        """The paths of the jobs."""
-        return self.connection.EnumerateInstanceNames("MSFT_SrJob")
+        """The paths of the jobs that somebody asked for. The server makes more: a copy that begins by itself has one too."""
+        jobs = self.connection.EnumerateInstances("MSFT_SrJob", PropertyList=["Owner"], LocalOnly=False)
+        return [job.path for job in jobs if job["Owner"] in USERS]
 
     def job_ids(self):
         """Their identifiers."""

@@ -281,7 +281,7 @@ impl Shared {
         self.daemon
             .execute("block-job-cancel", json!({ "device": job, "force": false }), About::default())
             .await?;
-        let ended = self.conclude(&job).await;
+        let ended = self.conclude_in_order(&job).await;
         match ended {
             Ok(None) => {
                 self.remove_nodes(mirror).await;
