@@ -203,7 +203,16 @@ fn shown(dialect: &Dialect, blank: &Instance, record: &JobRecord, detail: &Error
     }
     match face.error_form {
         ErrorForm::Text => Value::InstanceText(Box::new(instance)),
-        ErrorForm::Embedded => Value::Instance(Box::new(instance)),
+        ErrorForm::Embedded => {
+            // Where GetError is the only question, its one answer tells what is behind the reason too.
+            if detail.cause.is_some() {
+                let words = std::iter::once(&detail.probable_cause_description);
+                let words = words.chain(detail.chain().skip(1).map(|cause| &cause.message));
+                let words = words.map(String::as_str).collect::<Vec<_>>().join(": ");
+                instance.set("ProbableCauseDescription", Some(words.as_str().into()));
+            }
+            Value::Instance(Box::new(instance))
+        }
     }
 }
 

@@ -211,7 +211,7 @@ fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: 
         since.is_none_or(|s| s > rpo)
     };
     Some(match known.phase {
-        _ if group.suspended => status::SUSPENDED,
+        _ if group.suspended || partition.deactivated => status::SUSPENDED,
         None => status::WAITING_FOR_DESTINATION,
         Some(MirrorPhase::Copying) => status::INITIAL_BLOCK_COPY,
         Some(MirrorPhase::CatchingUp) => status::BLOCK_COPY_TO_DESTINATION,

@@ -90,6 +90,9 @@ pub struct Partition {
     pub replica_set: Option<Guid>,
     /// Whether somebody asked for the record; such a one stays when its group goes.
     pub provisioned: bool,
+    /// Whether somebody took it out of replication, without taking it out of its group.
+    #[serde(default)]
+    pub deactivated: bool,
 }
 
 /// A log: a file whose space is reserved.
@@ -237,6 +240,13 @@ impl Model {
         for partition in self.partitions.iter_mut().filter(|p| leaves(p)) {
             partition.group = None;
             partition.replica_set = None;
+        }
+    }
+
+    /// Takes back that volumes of a group were taken out of replication.
+    pub fn activate(&mut self, group: Guid) {
+        for partition in self.partitions.iter_mut().filter(|p| p.group == Some(group)) {
+            partition.deactivated = false;
         }
     }
 

@@ -337,6 +337,8 @@ impl Host {
         let error = self.error(job).await.expect("GetError gives an embedded instance");
         assert_eq!((error.class.as_str(), error.get_str("MessageID")), ("CIM_Error", Some(id)));
         assert_eq!(error.get_str("Message"), Some(reason.message.as_str()));
+        let words = error.get_str("ProbableCauseDescription").expect("words");
+        assert!(reason.chain().skip(1).all(|cause| words.contains(&cause.message)), "the chain: {words}");
         assert_eq!(strings(error.get("RecommendedActions")), reason.recommended_actions);
         reason
     }
@@ -351,10 +353,10 @@ impl Host {
         told.out.first().and_then(|p| p.value.as_ref()).and_then(|v| v.as_instance().cloned())
     }
 
-    /// The newest job.
+    /// The newest job that somebody asked for: a copy that begins by itself has one too.
     pub(crate) async fn newest(&self) -> Option<Arc<JobRecord>> {
         let all = self.jobs.list(&JobFilter::default(), None, 1000).await.expect("jobs");
-        all.into_iter().max_by_key(|j| j.id())
+        all.into_iter().filter(|j| j.spec.owner != "system").max_by_key(|j| j.id())
     }
 
     /// The instances of a class.

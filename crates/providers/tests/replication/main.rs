@@ -18,6 +18,7 @@ mod pairs;
 mod partnerships;
 mod processes;
 mod remote;
+mod replica_sets;
 mod restart;
 mod settings;
 mod switch;

@@ -100,15 +100,6 @@ async fn interfaces_are_bound_and_set_free() {
 }
 
 #[tokio::test]
-async fn what_this_version_does_not_do_it_says() {
-    let host = Host::new().await;
-    for method in ["ExchangeReplicationGroupId", "ActivateReplicaSet"] {
-        let reason = host.refused("CWREPL1121", method, Vec::new()).await;
-        assert_eq!(reason.code, 1, "{method}");
-    }
-}
-
-#[tokio::test]
 async fn a_stored_job_that_cannot_be_read_fails_with_its_reason() {
     let host = Host::new().await;
     let spec = JobSpec {

@@ -10,7 +10,9 @@ mod pairs;
 mod partitions;
 mod partners;
 mod partnerships;
+mod progress;
 mod queries;
+mod replica_sets;
 mod settings;
 mod unsupported;
 mod volumes;
@@ -132,12 +134,12 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         | "WvrQueryClusterId"
         | "WvrRemoveVolumePartnerStretch" => unsupported::clusters(shared, call),
 
-        "ActivateReplicaSet"
-        | "CompareReplicationVector"
-        | "DeactivateReplicaSet"
-        | "ExchangeReplicationGroupId"
-        | "SmapiQueryPartnerGroupStatus"
-        | "SmapiQueryPartnerPartitions" => unsupported::not_yet(call),
+        "ActivateReplicaSet" => replica_sets::activate(shared, call).await,
+        "DeactivateReplicaSet" => replica_sets::deactivate(shared, call).await,
+        "CompareReplicationVector" => replica_sets::compare(shared, call),
+        "ExchangeReplicationGroupId" => replica_sets::exchange_ids(shared, call),
+        "SmapiQueryPartnerGroupStatus" => progress::of_group(shared, call).await,
+        "SmapiQueryPartnerPartitions" => progress::of_volume(shared, call).await,
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,

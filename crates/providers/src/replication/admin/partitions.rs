@@ -43,6 +43,7 @@ pub(super) async fn add(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
                         group: None,
                         replica_set: None,
                         provisioned: true,
+                        deactivated: false,
                     }),
                 }
             }

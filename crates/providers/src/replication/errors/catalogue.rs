@@ -76,7 +76,7 @@ entries! {
         "The directory for \"{0}\" does not exist.",
         "The server makes no directories.",
         &["Create the directory on that computer, or choose another path."];
-    SYSTEM_ERROR = "CWREPL1013", 4, Failed, Environmental, Major, 1 "Other",
+    SYSTEM_ERROR = "CWREPL1013", 2, Failed, Environmental, Major, 1 "Other",
         "The system refused to {1} \"{0}\": {2}",
         "An operation of the operating system failed for a reason that has no message of its own.",
         &["Look into the system log of that computer."];
@@ -304,7 +304,7 @@ entries! {
         "The volume \"{0}\" is not replicated without encryption: {1}",
         "Traffic between servers is encrypted; only on the loopback interface it may be plain, and only where the configuration says so.",
         &["Set replication.tls_directory in the configuration of both servers.", "For trials on one machine set replication.plain_loopback = true."];
-    ENGINE_FAILED = "CWREPL1414", 4, Failed, Software, Major, 47 "Software Error",
+    ENGINE_FAILED = "CWREPL1414", 2, Failed, Software, Major, 47 "Software Error",
         "The replication engine failed with the volume \"{0}\": {1}",
         "The engine gave a reason that has no message of its own.",
         &["Look into the log of the server."];

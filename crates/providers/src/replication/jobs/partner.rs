@@ -285,7 +285,7 @@ impl Step for Follow {
         sessions.nudge();
         loop {
             let model = self.shared.model();
-            let volumes: Vec<_> = model.volumes(self.group).collect();
+            let volumes: Vec<_> = model.volumes(self.group).filter(|p| !p.deactivated).collect();
             let known: Vec<_> = volumes.iter().map(|p| sessions.status(p.id).unwrap_or_default()).collect();
             let (done, total) = known.iter().fold((0, 0), |(d, t), s| (d + s.done_bytes, t + s.total_bytes));
             let share = (u128::from(done) * 10_000).checked_div(u128::from(total)).unwrap_or(0);
@@ -294,7 +294,8 @@ impl Step for Follow {
                 total,
                 share: u16::try_from(share).unwrap_or(9_999).min(9_999),
             });
-            if !known.is_empty() && known.iter().all(|s| s.in_sync) {
+            let nothing = known.is_empty() && model.volumes(self.group).next().is_none();
+            if !nothing && known.iter().all(|s| s.in_sync) {
                 return Ok(String::new());
             }
             let now = SystemClock.now();
@@ -402,6 +403,7 @@ pub async fn end(shared: &Arc<Shared>, id: Guid) -> Result<(), ErrorDetail> {
             for group in model.groups.iter_mut().filter(|g: &&mut Group| ended.contains(&g.id)) {
                 group.suspended = false;
             }
+            ended.iter().for_each(|group| model.activate(*group));
             Ok(())
         })
         .await

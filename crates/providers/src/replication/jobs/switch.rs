@@ -306,6 +306,7 @@ async fn become_source(
                 group.async_rpo = settings.async_rpo.or(group.async_rpo);
                 group.suspended = false;
             }
+            model.activate(order.group);
             Ok(())
         })
         .await

@@ -115,6 +115,7 @@ pub fn join(model: &mut Model, group: Guid, volumes: &[Volume], joining: &[Joini
             group: Some(group),
             replica_set: Some(replica_set),
             provisioned: old.is_some_and(|p| p.provisioned),
+            deactivated: false,
         });
     }
 }

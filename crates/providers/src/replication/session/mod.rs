@@ -31,6 +31,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// How often every side is looked at when nothing is heard.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while blocks are copied, and somebody may watch how many.
+const LOOK_AT_COPYING: Duration = Duration::from_millis(100);
 
 /// How long the end of all sides may take when the server ends.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -79,6 +81,16 @@ pub struct VolumeStatus {
     pub export: Option<String>,
     /// At a destination: what the source says its ReplicationStatus is.
     pub told: Option<u32>,
+}
+
+impl VolumeStatus {
+    /// When to look again if nothing is heard.
+    fn look_again(&self) -> Duration {
+        match self.phase {
+            Some(MirrorPhase::Copying | MirrorPhase::CatchingUp) if self.failure.is_none() => LOOK_AT_COPYING,
+            _ => LOOK,
+        }
+    }
 }
 
 /// The sides that are kept, and what is known about them.
@@ -238,7 +250,7 @@ async fn attend(
             order = orders.recv() => order,
             () = side.news() => None,
             _ = changes.changed() => None,
-            () = tokio::time::sleep(LOOK) => None,
+            () = tokio::time::sleep(side.status.look_again()) => None,
         };
         match order {
             None | Some(Order::Look) => {}

@@ -31,6 +31,7 @@ impl Side {
         let tls = self.tls(settings, group)?;
         let path = self.path.clone();
         let failed = |e: ReplicationError| errors::engine_failed(&e, &path);
+        let paused = group.suspended || partition.deactivated;
         let mode = match group.mode {
             Mode::Sync => CopyMode::Synchronous,
             Mode::Async => CopyMode::Asynchronous,
@@ -49,8 +50,8 @@ impl Side {
         }
         match status.map(|s| (s.phase, s.mode)) {
             // Whatever was in the way, nobody wants to pass now.
-            None | Some((MirrorPhase::Lost, _)) if group.suspended => self.status.failure = None,
-            Some((phase, _)) if group.suspended => {
+            None | Some((MirrorPhase::Lost, _)) if paused => self.status.failure = None,
+            Some((phase, _)) if paused => {
                 if phase != MirrorPhase::Suspended {
                     replica.suspend().await.map_err(failed)?;
                 }
