@@ -342,27 +342,9 @@ impl Executioner {
         self.mode = mode;
         self.tally.modes += 1;
         self.recover(Instant::now()).await?;
-        // The recovery is none of a fault.
+        // The recovery is none of a fault. The mode was noted down at once, and comes into force with the next look of the server.
         self.tally.recoveries.pop();
-        self.wait_for_mode().await
-    }
-
-    /// The mode is noted down at once, and comes into force with the next look of the server.
-    async fn wait_for_mode(&mut self) -> Result<()> {
-        let limit = Instant::now() + RECOVERY;
-        loop {
-            let wanted = match self.mode {
-                Mode::Sync => Status::CONTINUOUS,
-                Mode::Async => Status::IN_RPO,
-            };
-            if self.pair.source().group().await.is_some_and(|g| g.in_sync() && g.status == Some(wanted)) {
-                return Ok(());
-            }
-            if Instant::now() > limit {
-                return Err(Failure::Late { what: "the change of the mode", seconds: RECOVERY.as_secs() });
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
+        self.pair.in_mode(mode, RECOVERY).await
     }
 
     async fn switch(&mut self) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::server::{self, ANY_PORT, Server, Setup};
 use cimwright_cim::{Param, Value};
 use cimwright_client::Client;
 use cimwright_client::job::{JobHandle, JobSnapshot, State};
-use cimwright_client::replica::{Called, Group, JOB_STARTED, Replication};
+use cimwright_client::replica::{Called, Group, JOB_STARTED, Replication, Status};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -138,13 +138,35 @@ impl Pair {
 
     /// Makes the topology and waits for the first copy.
     pub(crate) async fn join(&self, mode: Mode, limit: Duration) -> Result<()> {
-        let called = self.begin(mode).await?;
+        let called = self.begin(mode, false).await?;
         self.source().follow("CreateTopology", called, limit).await?;
         self.in_sync(None, limit).await.map(drop)
     }
 
-    /// Makes the topology; the first copy goes on.
-    pub(crate) async fn begin(&self, mode: Mode) -> Result<Called> {
+    /// Makes the topology; nothing is copied before SyncGroup.
+    pub(crate) async fn prepare(&self, mode: Mode, limit: Duration) -> Result<()> {
+        let called = self.begin(mode, true).await?;
+        self.source().follow("CreateTopology", called, limit).await
+    }
+
+    /// Waits until a mode is in force and both sides are the same.
+    pub(crate) async fn in_mode(&self, mode: Mode, limit: Duration) -> Result<()> {
+        let began = Instant::now();
+        let wanted = match mode {
+            Mode::Sync => Status::CONTINUOUS,
+            Mode::Async => Status::IN_RPO,
+        };
+        while !self.source().group().await.is_some_and(|g| g.in_sync() && g.status == Some(wanted)) {
+            if began.elapsed() > limit {
+                return Err(Failure::Late { what: "the change of the mode", seconds: limit.as_secs() });
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Ok(())
+    }
+
+    /// Asks for the topology, with or without the first copy.
+    async fn begin(&self, mode: Mode, prevent: bool) -> Result<Called> {
         let (here, there) = (self.source(), self.destination());
         let paths = |path: &Path| Value::strings([path.to_string_lossy()]);
         let params = vec![
@@ -156,6 +178,7 @@ impl Pair {
             Param::new("DestinationVolumeName", paths(&there.volume)),
             Param::new("DestinationLogVolumeName", &*there.log.to_string_lossy()),
             Param::new("ReplicationMode", mode.number()),
+            Param::new("PreventReplication", prevent),
         ];
         here.call("CreateTopology", params).await
     }
