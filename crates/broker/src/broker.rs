@@ -10,7 +10,7 @@ use crate::{classes, instances, methods, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
-use cimwright_sdk::{Context, Plugin, Principal};
+use cimwright_sdk::{Background, Context, Plugin, Principal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ pub(crate) struct Inner {
     /// Held while the settings of a job are read, changed and written back.
     pub(crate) settings: tokio::sync::Mutex<()>,
     catalogues: Vec<&'static Catalogue>,
+    background: Vec<Arc<dyn Background>>,
 }
 
 /// Whose operation it is, and where.
@@ -139,7 +140,9 @@ impl BrokerBuilder {
                 catalogues.push(catalogue);
             }
         }
+        let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
         let registry = Registry::new(self.namespaces, self.plugins)?;
+        background.iter().for_each(|b| b.begin(&self.jobs));
         Ok(Broker {
             inner: Arc::new(Inner {
                 jobs: self.jobs,
@@ -149,6 +152,7 @@ impl BrokerBuilder {
                 parser: self.parser,
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
+                background,
             }),
         })
     }
@@ -163,6 +167,13 @@ impl Broker {
             plugins: Vec::new(),
             parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
             limits: Limits::default(),
+        }
+    }
+
+    /// Ends what providers do without being asked. To be called when neither requests nor jobs are served any more.
+    pub async fn end_background(&self) {
+        for background in &self.inner.background {
+            background.end().await;
         }
     }
 

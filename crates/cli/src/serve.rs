@@ -69,6 +69,7 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let grace = config.server.shutdown_grace();
     let broker = wiring::build(&config).await?;
     let jobs = broker.jobs().clone();
+    let background = broker.clone();
     let server = Server::bind(&config, Arc::new(broker))?;
     if let Some(file) = port_file {
         write_ports(file, &server)?;
@@ -87,6 +88,7 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
             "some jobs did not come to a safe point in time; they will be taken up again at the next start"
         );
     }
+    background.end_background().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -27,7 +27,7 @@ pub use lease::{Holder, Lease};
 pub use record::{
     Affected, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule, StateRequest, StepRecord,
 };
-pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError};
+pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError, WeakJobs};
 pub use state::{JobState, RequestedState};
 pub use step::{JobKind, JobKinds, OnRestart, Step, StepContext, StepError};
 pub use store::{Candidate, JobCounts, JobFilter, JobStore, StoreError};

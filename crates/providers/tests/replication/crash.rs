@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// A computer whose server can crash.
-struct Machine {
+pub(crate) struct Machine {
     name: &'static str,
     net: Net,
     place: TempDir,
@@ -37,7 +37,7 @@ impl Machine {
         machine
     }
 
-    async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
         let (name, net, place, store) =
@@ -51,7 +51,7 @@ impl Machine {
         self.server = Some((runtime, host));
     }
 
-    async fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         self.net.part(self.name);
         if let Some((runtime, host)) = self.server.take() {
             drop(host);
@@ -61,8 +61,22 @@ impl Machine {
         }
     }
 
+    /// Ends the server in good order.
+    pub(crate) async fn stop(&mut self) {
+        self.does(|host| async move {
+            assert!(host.jobs.shut_down(Duration::from_secs(10)).await);
+            host.broker.end_background().await;
+        })
+        .await;
+        self.crash().await;
+    }
+
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.place.path().join("root").join(name)
+    }
+
     /// Has the server do something, in its own runtime.
-    async fn does<T, F>(&self, work: impl FnOnce(Arc<Host>) -> F) -> T
+    pub(crate) async fn does<T, F>(&self, work: impl FnOnce(Arc<Host>) -> F) -> T
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -71,20 +85,20 @@ impl Machine {
         runtime.spawn(work(Arc::clone(host))).await.expect("it lives")
     }
 
-    async fn shows(&self, class: &'static str) -> Instance {
+    pub(crate) async fn shows(&self, class: &'static str) -> Instance {
         self.does(move |host| async move { host.instances(class).await.remove(0) }).await
     }
 
-    async fn is_source(&self) -> bool {
+    pub(crate) async fn is_source(&self) -> bool {
         is_source(&self.shows("Cimwright_ReplicaEndpoint").await)
     }
 
-    async fn is_writable(&self) -> bool {
+    pub(crate) async fn is_writable(&self) -> bool {
         self.shows("Cimwright_ReplicaEndpoint").await.get("ApplicationUri").is_some()
     }
 
-    fn volume(&self) -> Vec<u8> {
-        std::fs::read(self.place.path().join("root/v")).unwrap()
+    pub(crate) fn volume(&self) -> Vec<u8> {
+        std::fs::read(self.path("v")).unwrap()
     }
 
     async fn group(&self, name: &'static str) {
@@ -112,14 +126,14 @@ impl Drop for Machine {
     }
 }
 
-struct Two {
-    alpha: Machine,
-    beta: Machine,
+pub(crate) struct Two {
+    pub(crate) alpha: Machine,
+    pub(crate) beta: Machine,
 }
 
 impl Two {
     /// Alpha is the source, and both are the same.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut net = Net::default();
         net.engine = true;
         let two = Self { alpha: Machine::new("alpha", &net).await, beta: Machine::new("beta", &net).await };
@@ -137,7 +151,7 @@ impl Two {
     }
 
     /// Waits until the jobs have ended, one side is the source and the other has everything. Says whether that is alpha.
-    async fn settled(&self, in_sync: bool) -> bool {
+    pub(crate) async fn settled(&self, in_sync: bool) -> bool {
         let limit = Instant::now() + PATIENCE;
         loop {
             let (a, b) = (self.alpha.is_source().await, self.beta.is_source().await);

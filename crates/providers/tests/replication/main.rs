@@ -7,6 +7,7 @@ mod coverage;
 mod crash;
 mod groups;
 mod harness;
+mod left;
 mod metadata;
 mod pairs;
 mod partnerships;

@@ -15,12 +15,13 @@ mod settings;
 mod unsupported;
 mod volumes;
 
-use super::errors;
+use super::jobs::EXCLUSIVE_USE;
 use super::model::{Group, Model, Partition};
 use super::service::{Answer, Handled, Shared};
+use super::{errors, instances};
 use crate::replication::guid::Guid;
 use cimwright_sdk::MethodCall;
-use cimwright_sdk::cim::{CimError, CimStatus, ErrorDetail, Instance, Param, Value};
+use cimwright_sdk::cim::{CimError, CimStatus, ErrorDetail, Instance, InstancePath, Param, Value};
 use std::sync::Arc;
 
 /// Methods that are answered here whatever computer they name: it is the other side of something, or only narrows an answer.
@@ -140,10 +141,16 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,
-            format!("{} does not implement {other}", super::instances::ADMIN_TASKS),
+            format!("{} does not implement {other}", instances::ADMIN_TASKS),
         )
         .into()),
     }
+}
+
+/// The elements that a job about a group works on, with CIM_AffectedJobElement.ElementEffects.
+pub(super) fn touched(model: &Model, group: &Group) -> Vec<(InstancePath, u16)> {
+    let volumes = model.volumes(group.id).map(|p| (instances::replica_path(p.id), EXCLUSIVE_USE));
+    std::iter::once((instances::group_path(&group.name), EXCLUSIVE_USE)).chain(volumes).collect()
 }
 
 /// A text that must be there and not be empty.

@@ -133,6 +133,6 @@ fn touched(model: &Model, partnership: &Partnership) -> Vec<(cimwright_sdk::cim:
     let group = model.group_by_id(partnership.local_group);
     group.map_or_else(
         || vec![(instances::group_path(&partnership.source.group), crate::replication::jobs::EXCLUSIVE_USE)],
-        |group| super::partners::touched(model, group),
+        |group| super::touched(model, group),
     )
 }

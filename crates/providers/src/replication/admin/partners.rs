@@ -2,14 +2,14 @@
 
 use super::groups::{Wanted, mode, order};
 use super::partnerships::matches;
-use super::{alone, done, group, guid, guids, required, some_texts};
+use super::{alone, done, group, guid, guids, required, some_texts, touched};
 use crate::replication::guid::Guid;
 use crate::replication::jobs::modify::Change;
 use crate::replication::jobs::partner::{CreatePartnership, RemovePartnership, SyncGroup, end};
 use crate::replication::jobs::remove::RemoveGroup;
 use crate::replication::jobs::topology::{CreateTopology, Elsewhere, RemoveTopology};
 use crate::replication::jobs::{EXCLUSIVE_USE, Order};
-use crate::replication::model::{End, Group, Model, Partnership};
+use crate::replication::model::{End, Partnership};
 use crate::replication::service::{Answer, Handled, Planned, Shared};
 use crate::replication::{errors, instances};
 use cimwright_sdk::MethodCall;
@@ -395,9 +395,4 @@ pub(super) fn engine(shared: &Shared, call: &MethodCall) -> Result<(), ErrorDeta
         Some(_) => Ok(()),
         None => Err(errors::no_engine(call.method.as_str(), shared.computer())),
     }
-}
-
-pub(super) fn touched(model: &Model, group: &Group) -> Vec<(cimwright_sdk::cim::InstancePath, u16)> {
-    let volumes = model.volumes(group.id).map(|p| (instances::replica_path(p.id), EXCLUSIVE_USE));
-    std::iter::once((instances::group_path(&group.name), EXCLUSIVE_USE)).chain(volumes).collect()
 }

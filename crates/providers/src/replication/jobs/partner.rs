@@ -265,12 +265,17 @@ impl Step for Follow {
         }
     }
 
+    fn only_watches(&self) -> bool {
+        true
+    }
+
     fn on_restart(&self) -> OnRestart {
         OnRestart::Repeat
     }
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
         let sessions = &self.shared.sessions;
+        let _followed = sessions.followed(self.group);
         let mut changes = sessions.changes();
         let begun = SystemClock.now();
         let mut failing: Option<SystemTime> = None;

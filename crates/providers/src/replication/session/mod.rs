@@ -5,6 +5,7 @@
 
 pub mod peer;
 mod rest;
+mod resync;
 mod side;
 mod source;
 
@@ -14,6 +15,7 @@ use super::model::{Model, Partition, Partnership};
 use super::service::Shared;
 use crate::disk::engine::EnginePolicy;
 use cimwright_sdk::cim::ErrorDetail;
+use cimwright_sdk::jobs::{Jobs, WeakJobs};
 use rest::Order;
 pub use rest::{Manner, Rest};
 use side::Side;
@@ -21,13 +23,16 @@ pub use source::seal;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// How often every side is looked at when nothing is heard.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the end of all sides may take when the server ends.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// How to run the engine.
 #[derive(Clone, Debug)]
@@ -83,6 +88,9 @@ pub struct Sessions {
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
     /// Held by whoever changes a direction.
     turning: tokio::sync::Mutex<()>,
+    jobs: OnceLock<WeakJobs>,
+    /// How many jobs follow the copy of a group.
+    followed: Arc<Mutex<HashMap<Guid, usize>>>,
 }
 
 impl Sessions {
@@ -94,6 +102,8 @@ impl Sessions {
             sides: Mutex::default(),
             task: Mutex::default(),
             turning: tokio::sync::Mutex::default(),
+            jobs: OnceLock::new(),
+            followed: Arc::default(),
         }
     }
 
@@ -125,6 +135,28 @@ impl Sessions {
         let Some(settings) = shared.sessions.settings.clone() else { return };
         let task = tokio::spawn(keep(Arc::downgrade(shared), settings));
         *shared.sessions.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// From now on a copy that begins by itself can have a job that follows it.
+    pub fn may_start(&self, jobs: &Jobs) {
+        // A second server around one provider would be a mistake; the first one stays.
+        let _ = self.jobs.set(jobs.downgrade());
+    }
+
+    /// Ends all sides in good order, so that the next start needs no full copy where that is possible.
+    pub async fn end(&self) {
+        let all = self.sides().keys().copied().collect();
+        let rested = tokio::time::timeout(END_LIMIT, self.rest(all, Manner::Anyhow)).await;
+        if rested.is_err() {
+            tracing::warn!("some volumes did not come to rest in time; they will be copied as a whole");
+        }
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            // Before the volumes are let go: nobody must take them up again.
+            let _ = task.await;
+        }
+        drop(rested);
     }
 
     fn sides(&self) -> MutexGuard<'_, HashMap<Guid, mpsc::UnboundedSender<Order>>> {
@@ -193,11 +225,15 @@ async fn attend(
         };
         if !side.resting {
             side.look_after(&strong, &settings, &model, &partition, &partnership).await;
+            if let Some(copy) = side.begun.take() {
+                resync::follow(&strong, partnership.local_group, side.id, copy);
+            }
         }
         publish(&strong, side.id, Some(&side.status));
         drop(strong);
         let order = tokio::select! {
             order = orders.recv() => order,
+            () = side.news() => None,
             _ = changes.changed() => None,
             () = tokio::time::sleep(LOOK) => None,
         };

@@ -1,6 +1,7 @@
 //! One side of one volume: what has to be done next for it to be as it should.
 
 use super::rest::Manner;
+use super::resync::Copy;
 use super::{EngineSettings, VolumeStatus, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
@@ -15,7 +16,10 @@ use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{Clock, SystemClock};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How long a side is not looked at in any case.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// One side of one volume.
 pub(super) struct Side {
@@ -28,6 +32,8 @@ pub(super) struct Side {
     pub(super) basis: FullReason,
     /// What the volume of the partner must still look like, if nothing is to be copied but what was written since.
     pub(super) unverified: Option<String>,
+    /// A copy that has just begun by itself.
+    pub(super) begun: Option<Copy>,
     /// It has no daemon, and is to have none until somebody lets it go on.
     pub(super) resting: bool,
     pub(super) status: VolumeStatus,
@@ -42,6 +48,7 @@ impl Side {
             was_source: false,
             basis: FullReason::NeverSynchronised,
             unverified: None,
+            begun: None,
             resting: false,
             status: VolumeStatus::default(),
         }
@@ -75,6 +82,19 @@ impl Side {
                 self.status.failure = Some(reason);
                 self.out_of_sync();
             }
+        }
+    }
+
+    /// Waits until the mirror is in another phase than the one that was seen last.
+    pub(super) async fn news(&self) {
+        let (Some(replica), Some(known)) = (&self.replica, self.status.phase) else {
+            return std::future::pending().await;
+        };
+        // What was seen may differ for longer, when something else was in the way.
+        tokio::time::sleep(BREATH).await;
+        let other = |now: &Option<MirrorStatus>| now.as_ref().is_some_and(|now| now.phase != known);
+        if replica.changes().wait_for(other).await.is_err() {
+            std::future::pending().await
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a source does: it offers its volume to applications, mirrors it, mends the mirror, and takes leave in order.
 
+use super::resync::Copy;
 use super::side::Side;
 use super::{EngineSettings, marker, peer};
 use crate::replication::engine::{
@@ -131,6 +132,7 @@ impl Side {
             Some(MirrorPhase::Broken) if !touched => {
                 replica.set_partner(partner).await.map_err(failed)?;
                 replica.retry().await.map_err(failed)?;
+                self.begun = Some(Copy::Difference);
             }
             Some(MirrorPhase::Suspended) if !touched => {
                 replica.set_partner(partner).await.map_err(failed)?;
@@ -141,6 +143,7 @@ impl Side {
                 let reason = if lost { FullReason::TrackingLost } else { self.basis };
                 replica.start(partner, Basis::Full(reason), mode).await.map_err(failed)?;
                 self.status.full_reason = Some(reason.to_string());
+                self.begun = Some(Copy::Full(reason));
             }
         }
         self.status.failure = None;
