@@ -20,7 +20,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// In how many of a hundred cases the next fault comes before the last one is overcome.
 const TWICE: u64 = 25;
 
-/// Something that is killed.
+/// Something that is killed, or stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     SourceDaemon,
@@ -29,6 +29,9 @@ pub(crate) enum Fault {
     SourceServer,
     DestinationServer,
     BothServers,
+    /// In order, as an administrator does: then not everything has to be copied again, and that is where something can be missed.
+    SourceStop,
+    DestinationStop,
 }
 
 /// What came of all faults.
@@ -71,13 +74,15 @@ pub(crate) struct Executioner {
 }
 
 impl Fault {
-    const ALL: [(u64, Self); 6] = [
+    const ALL: [(u64, Self); 8] = [
         (25, Self::SourceDaemon),
         (25, Self::DestinationDaemon),
         (5, Self::BothDaemons),
-        (20, Self::SourceServer),
-        (20, Self::DestinationServer),
+        (15, Self::SourceServer),
+        (15, Self::DestinationServer),
         (5, Self::BothServers),
+        (7, Self::SourceStop),
+        (3, Self::DestinationStop),
     ];
 
     /// What it kills, for a person.
@@ -89,19 +94,25 @@ impl Fault {
             Self::SourceServer => "server of the source",
             Self::DestinationServer => "server of the destination",
             Self::BothServers => "servers of both sides",
+            Self::SourceStop => "source stopped in order",
+            Self::DestinationStop => "destination stopped in order",
         }
     }
 
     fn hits_source(self) -> bool {
-        !matches!(self, Self::DestinationDaemon | Self::DestinationServer)
+        !matches!(self, Self::DestinationDaemon | Self::DestinationServer | Self::DestinationStop)
     }
 
     fn hits_destination(self) -> bool {
-        !matches!(self, Self::SourceDaemon | Self::SourceServer)
+        !matches!(self, Self::SourceDaemon | Self::SourceServer | Self::SourceStop)
     }
 
     fn hits_servers(self) -> bool {
-        matches!(self, Self::SourceServer | Self::DestinationServer | Self::BothServers)
+        !matches!(self, Self::SourceDaemon | Self::DestinationDaemon | Self::BothDaemons)
+    }
+
+    fn in_order(self) -> bool {
+        matches!(self, Self::SourceStop | Self::DestinationStop)
     }
 }
 
@@ -205,7 +216,10 @@ impl Executioner {
         for source in order {
             let hit = if source { fault.hits_source() } else { fault.hits_destination() };
             let host = if source { self.pair.source_mut() } else { self.pair.destination_mut() };
-            if hit && fault.hits_servers() {
+            if hit && fault.in_order() {
+                host.stop().await?;
+                gone(host).await?;
+            } else if hit && fault.hits_servers() {
                 if host.kill().await? {
                     self.tally.violations.push(format!("the server of {} ended by itself", host.name));
                 }

@@ -250,13 +250,8 @@ impl Pair {
 
     /// Stops both servers in order.
     pub(crate) async fn stop(self) -> Result<()> {
-        for host in self.hosts {
-            let Some(server) = host.server else { continue };
-            let status = server.stop().await?;
-            if !status.success() {
-                let what = format!("{} did not stop in order ({status})", host.name);
-                return Err(Failure::Server { what, log: server::tail(&host.setup.log, 20) });
-            }
+        for mut host in self.hosts {
+            host.stop().await?;
         }
         Ok(())
     }
@@ -355,6 +350,17 @@ impl Host {
             Some(server) => server.kill().await,
             None => Ok(false),
         }
+    }
+
+    /// Stops its server in order.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        let status = server.stop().await?;
+        if status.success() {
+            return Ok(());
+        }
+        let what = format!("{} did not stop in order ({status})", self.name);
+        Err(Failure::Server { what, log: server::tail(&self.setup.log, 20) })
     }
 
     /// Starts its server again, where it was.
