@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long both sides may take to become the same again.
 const RECOVERY: Duration = Duration::from_secs(90);
+/// How long the job that tells about a copy may take to be there.
+const EXPLANATION: Duration = Duration::from_secs(10);
 /// How long the export may take to be there again.
 const EXPORT: Duration = Duration::from_secs(60);
 /// How often is looked whether it is.
@@ -53,6 +55,8 @@ pub(crate) struct Tally {
     pub(crate) recoveries: Vec<Duration>,
     /// How often both volumes were compared and were identical.
     pub(crate) identical: u32,
+    /// How often the source lost its record of the difference, and a job said why everything is copied.
+    pub(crate) reasons: u32,
     /// How often the mode was changed, and the direction.
     pub(crate) modes: u32,
     pub(crate) switches: u32,
@@ -148,17 +152,20 @@ impl Executioner {
             }
             self.desk.go_on();
             tokio::time::sleep(self.rng.millis(20, 1200)).await;
-            let last = Instant::now();
-            self.strike(true).await?;
+            let (last, first) = (Instant::now(), now());
+            let mut faults = vec![self.strike(true).await?];
             done += 1;
             while done < count && self.rng.percent(TWICE) {
                 tokio::time::sleep(self.rng.millis(0, 1500)).await;
-                self.strike(false).await?;
+                faults.push(self.strike(false).await?);
                 done += 1;
                 self.tally.during_recovery += 1;
             }
-            if !self.recover(last).await? {
+            if !self.recover(last, first).await? {
                 break;
+            }
+            if faults.iter().any(|f| f.hits_source() && !f.in_order()) {
+                self.expect_reason(&faults, first).await?;
             }
             if done / 10 > shown || done == count {
                 shown = done / 10;
@@ -169,7 +176,7 @@ impl Executioner {
     }
 
     /// Kills something. With `armed`, both sides were the same, and what the destination then has is looked at.
-    async fn strike(&mut self, armed: bool) -> Result<()> {
+    async fn strike(&mut self, armed: bool) -> Result<Fault> {
         let fault =
             self.rng.weighted(&Fault::ALL.map(|(weight, fault)| (weight, fault)), Fault::SourceDaemon);
         // Before anything is killed: what was reported, and only then what was answered.
@@ -193,7 +200,7 @@ impl Executioner {
         if fault.hits_source() {
             self.find_export().await?;
         }
-        Ok(())
+        Ok(fault)
     }
 
     fn freeze(&self, fault: Fault, frozen: bool) {
@@ -302,13 +309,13 @@ impl Executioner {
     }
 
     /// Waits until both sides are identical, with nobody's help. FALSE when they do not become so.
-    async fn recover(&mut self, since: Instant) -> Result<bool> {
+    async fn recover(&mut self, since: Instant, moment: i64) -> Result<bool> {
         let desk = Arc::clone(&self.desk);
         let paused = tokio::task::spawn_blocking(move || desk.pause()).await;
         paused.map_err(|e| Failure::Program { line: "the writers".to_owned(), said: e.to_string() })?;
         let quiet = now();
         if let Err(late) = self.pair.in_sync(Some(quiet), RECOVERY).await {
-            return self.explained(late).await;
+            return self.explained(late, moment).await;
         }
         self.tally.recoveries.push(since.elapsed());
         let (here, there) = (self.pair.source(), self.pair.destination());
@@ -331,9 +338,10 @@ impl Executioner {
     }
 
     /// Whether a job says why the sides do not become the same.
-    async fn explained(&mut self, late: Failure) -> Result<bool> {
-        let jobs = self.pair.source().failed_jobs().await.unwrap_or_default();
-        match jobs.into_iter().filter_map(|j| j.error_description).next_back() {
+    async fn explained(&mut self, late: Failure, moment: i64) -> Result<bool> {
+        let jobs = self.pair.source().jobs_since(moment).await.unwrap_or_default();
+        let mut failed = jobs.into_iter().filter(|j| j.state.is_ended() && !j.state.is_success());
+        match failed.find_map(|j| j.error_description) {
             Some(reason) => self.tally.told.push(reason),
             None => {
                 let group = self.pair.source().group().await;
@@ -342,6 +350,29 @@ impl Executioner {
             }
         }
         Ok(false)
+    }
+
+    /// Without the record of the difference everything is copied, and a job has to say so, and why.
+    async fn expect_reason(&mut self, faults: &[Fault], moment: i64) -> Result<()> {
+        let says = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains("everything: "));
+        // A small volume is copied faster than the job is there.
+        let limit = Instant::now() + EXPLANATION;
+        loop {
+            let jobs = self.pair.source().jobs_since(moment).await?;
+            if jobs.iter().any(|j| says(&j.description) || says(&j.job_status)) {
+                self.tally.reasons += 1;
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                let seen: Vec<String> = jobs.into_iter().filter_map(|j| j.description).collect();
+                self.tally.violations.push(format!(
+                    "{}: no job says that everything is copied, and why; there are: {seen:?}",
+                    faults.iter().map(|f| f.name()).collect::<Vec<_>>().join(", then ")
+                ));
+                return Ok(());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     async fn change_mode(&mut self) -> Result<()> {
@@ -355,7 +386,7 @@ impl Executioner {
         }
         self.mode = mode;
         self.tally.modes += 1;
-        self.recover(Instant::now()).await?;
+        self.recover(Instant::now(), now()).await?;
         // The recovery is none of a fault. The mode was noted down at once, and comes into force with the next look of the server.
         self.tally.recoveries.pop();
         self.pair.in_mode(mode, RECOVERY).await
@@ -370,7 +401,7 @@ impl Executioner {
             Ok(true) => {
                 self.tally.switches += 1;
                 self.find_export().await?;
-                self.recover(Instant::now()).await?;
+                self.recover(Instant::now(), now()).await?;
                 self.tally.recoveries.pop();
             }
             Ok(false) => self.tally.no_switch = true,

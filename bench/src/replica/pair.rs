@@ -313,13 +313,15 @@ impl Host {
         }
     }
 
-    /// The replication jobs that failed, with what they say.
-    pub(crate) async fn failed_jobs(&self) -> Result<Vec<JobSnapshot>> {
+    /// The replication jobs that were submitted after a moment (in microseconds since 1970).
+    pub(crate) async fn jobs_since(&self, moment: i64) -> Result<Vec<JobSnapshot>> {
         let client = self.client().await?;
         let namespace = cimwright_cim::NamespaceName::new(cimwright_client::replica::NAMESPACE);
         let jobs = client.enumerate_instances(&namespace, "MSFT_SrJob", None).await?;
-        let failed = |job: &JobSnapshot| job.state.is_ended() && !job.state.is_success();
-        Ok(jobs.into_iter().map(JobSnapshot::of).filter(failed).collect())
+        let since = |job: &JobSnapshot| {
+            job.time_submitted.and_then(|t| t.to_unix_micros()).is_some_and(|t| t >= moment)
+        };
+        Ok(jobs.into_iter().map(JobSnapshot::of).filter(since).collect())
     }
 
     /// The daemons that work for it.

@@ -45,6 +45,7 @@ pub(super) fn print(tally: &Tally, desk: &Desk, seed: u64, took: Duration) -> bo
         tally.recoveries.iter().max().copied().unwrap_or_default().as_secs_f64(),
         tally.identical
     );
+    println!("After {} losses of the source a job said that everything is copied, and why", tally.reasons);
     println!("The mode was changed {} times, the direction {} times", tally.modes, tally.switches);
     if tally.no_switch {
         println!("(This server cannot turn the direction round.)");
