@@ -125,6 +125,11 @@ pub fn remote_code(computer: &str, method: &str, code: u32) -> ErrorDetail {
     detail
 }
 
+/// The reason when nothing is known about what another computer did.
+pub const SILENT: &str = c::COMPUTER_SILENT.id;
+/// The reason when another computer refused.
+pub const REMOTE: &str = c::REMOTE_CODE.id;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
         $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {

@@ -45,6 +45,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = schema!(
 pub(crate) struct Net {
     reachable: Arc<Mutex<HashMap<String, Reachable>>>,
     fault: Arc<Mutex<Option<RemoteError>>>,
+    lost: Arc<Mutex<Option<&'static str>>>,
     /// Whether the computers have an engine.
     pub(crate) engine: bool,
 }
@@ -81,7 +82,13 @@ impl Net {
         *self.fault.lock().unwrap() = Some(fault);
     }
 
+    /// From now on this method is carried out on the other computer, but nobody hears its answer.
+    pub(crate) fn lose_answers_of(&self, method: &'static str) {
+        *self.lost.lock().unwrap() = Some(method);
+    }
+
     pub(crate) fn mend(&self) {
+        *self.lost.lock().unwrap() = None;
         *self.fault.lock().unwrap() = None;
     }
 
@@ -141,7 +148,12 @@ impl Computers for Neighbours {
         params: Vec<Param>,
     ) -> Result<RemoteAnswer, RemoteError> {
         let operation = Operation::InvokeMethod { target: target.clone(), method: method.into(), params };
-        match self.net.ask(computer, replication::namespace(), operation).await? {
+        let answered = self.net.ask(computer, replication::namespace(), operation).await?;
+        if self.net.lost.lock().unwrap().is_some_and(|lost| lost == method) {
+            let reason = "its answer was lost".to_owned();
+            return Err(RemoteError::NoAnswer { name: computer.to_owned(), reason });
+        }
+        match answered {
             OperationResult::Method { return_value, out } => Ok(RemoteAnswer {
                 return_value: return_value.and_then(|v| v.as_u64()).unwrap_or_default() as u32,
                 out,

@@ -224,6 +224,31 @@ async fn a_topology_that_cannot_be_made_leaves_nothing_on_either_side() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_made_there_without_a_word_does_not_stay() {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    let (a, b) = (alpha.volume("v", 4 * MIB), beta.volume("v", 4 * MIB));
+    let whole = vec![
+        text("SourceRGName", "A"),
+        texts("SourceVolumeName", &[&a]),
+        text("SourceLogVolumeName", &alpha.path("log")),
+        text("DestinationComputerName", "beta"),
+        text("DestinationRGName", "B"),
+        texts("DestinationVolumeName", &[&b]),
+        text("DestinationLogVolumeName", &beta.path("log")),
+    ];
+    net.lose_answers_of("NewSrGroup");
+    let answer = alpha.call("CreateTopology", whole).await;
+    alpha.says("CWREPL1305", &answer).await;
+    for host in [&alpha, &beta] {
+        assert!(host.instances("MSFT_WvrReplicationGroup").await.is_empty());
+        let left: Vec<_> = std::fs::read_dir(&host.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["v"]);
+    }
+}
+
 /// Writes the first MiB through the export, as an application does.
 pub(crate) fn write(uri: &str) {
     let output = std::process::Command::new("qemu-io")
