@@ -53,6 +53,8 @@ pub(crate) struct Tally {
     pub(crate) greatest_lag: i64,
     /// How long both sides took to become identical again.
     pub(crate) recoveries: Vec<Duration>,
+    /// The longest of these, and what had been killed.
+    pub(crate) slowest: (Duration, String),
     /// How often both volumes were compared and were identical.
     pub(crate) identical: u32,
     /// How often the source lost its record of the difference, and a job said why everything is copied.
@@ -163,6 +165,9 @@ impl Executioner {
             }
             if !self.recover(last, first).await? {
                 break;
+            }
+            if let Some(took) = self.tally.recoveries.last().filter(|took| **took > self.tally.slowest.0) {
+                self.tally.slowest = (*took, names(&faults));
             }
             if faults.iter().any(|f| f.hits_source() && !f.in_order()) {
                 self.expect_reason(&faults, first).await?;
@@ -367,7 +372,7 @@ impl Executioner {
                 let seen: Vec<String> = jobs.into_iter().filter_map(|j| j.description).collect();
                 self.tally.violations.push(format!(
                     "{}: no job says that everything is copied, and why; there are: {seen:?}",
-                    faults.iter().map(|f| f.name()).collect::<Vec<_>>().join(", then ")
+                    names(faults)
                 ));
                 return Ok(());
             }
@@ -430,6 +435,10 @@ impl Executioner {
             tokio::time::sleep(GLANCE).await;
         }
     }
+}
+
+fn names(faults: &[Fault]) -> String {
+    faults.iter().map(|f| f.name()).collect::<Vec<_>>().join(", then ")
 }
 
 /// Waits until a host has no daemon any more: what one has not written now, it never will.
