@@ -108,6 +108,11 @@ async fn partners_become_the_same_pause_resume_and_part() {
     let there = pair.beta.instances("MSFT_WvrReplicationPartnership").await;
     assert_eq!(there[0].get_str("SourceComputerName"), Some("alpha"));
     assert_eq!(pair.beta.instances("Cimwright_ReplicaEndpoint").await.len(), 1);
+    let limit = Instant::now() + PATIENCE;
+    while status(&pair.beta.instances("MSFT_WvrReplica").await[0]) != Some(1) {
+        assert!(Instant::now() < limit, "the destination does not hear of its source");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     pair.alpha.done("SuspendGroup", vec![text("Name", "A")]).await;
     assert_eq!(status(&pair.replica().await), Some(5));
