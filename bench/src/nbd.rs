@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const INIT_PASSWD: u64 = 0x4e42_444d_4147_4943;
 const I_HAVE_OPT: u64 = 0x4948_4156_454f_5054;
@@ -33,6 +33,9 @@ const FLAG_FUA: u16 = 1;
 
 /// No server of ours says more about an option.
 const LONGEST_OPTION: u32 = 64 << 10;
+
+/// How long [`Nbd::connect_again`] waits before it tries once more.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Where an export is: what `nbd+unix:///NAME?socket=PATH` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,25 @@ impl Nbd {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         Self::agree(stream, &address.export)
+    }
+
+    /// The same, also when nobody listens for a moment: a server keeps applications out while it changes a mirror.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], when it is still so after `patience`.
+    pub fn connect_again(address: &Address, patience: Duration) -> io::Result<Self> {
+        let began = Instant::now();
+        loop {
+            match Self::connect(address, patience) {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+                        && began.elapsed() < patience =>
+                {
+                    std::thread::sleep(AGAIN);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Ends the connection in order.
@@ -224,7 +246,6 @@ fn decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use std::process::{Child, Command, Stdio};
-    use std::time::Instant;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -260,14 +281,7 @@ mod tests {
             .spawn();
         let _daemon = Daemon(started.expect("qemu-storage-daemon is installed"));
         let address = Address { export: "volume".to_owned(), socket };
-        let limit = Instant::now() + PATIENCE;
-        let mut nbd = loop {
-            match Nbd::connect(&address, PATIENCE) {
-                Ok(nbd) => break nbd,
-                Err(error) => assert!(Instant::now() < limit, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        let mut nbd = Nbd::connect_again(&address, PATIENCE).expect("somebody listens");
         assert_eq!(nbd.size(), 1 << 20);
         nbd.write(4096, &[7; 8192], true).expect("written");
         nbd.flush().expect("flushed");

@@ -5,6 +5,7 @@
 //! - `starts`: durable job starts, against bare SQLite commits.
 //! - `convert`: a conversion as a job, against the same qemu-img command.
 //! - `scale`: the cost of one instance among many (`fill` makes the many).
+//! - `replica`: a replicated volume, against nbdcopy, cp and a volume that is not.
 //! - `startup`: from nothing to the first answer, and memory.
 //! - `load`, `message`: the load generator, the same for both sides of every comparison.
 //! - `report`: the table.
@@ -15,6 +16,7 @@ mod fill;
 mod load;
 mod message;
 mod reads;
+mod replica;
 mod report;
 mod scale;
 mod starts;
@@ -41,7 +43,7 @@ pub struct Options {
     #[arg(long)]
     pub write: bool,
 
-    /// Only these parts: reads, statics, starts, convert, scale, startup
+    /// Only these parts: reads, statics, starts, convert, scale, startup, replica
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -57,7 +59,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     pub page: PathBuf,
 
-    /// Where the scratch directory is made; it takes some 12 GiB [default: $TMPDIR or /var/tmp]
+    /// Where the scratch directory is made; it takes some 16 GiB [default: $TMPDIR or /var/tmp]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
 
@@ -76,6 +78,7 @@ pub enum Part {
     Convert,
     Scale,
     Startup,
+    Replica,
 }
 
 /// How much of everything.
@@ -95,6 +98,12 @@ pub(crate) struct Extent {
     pub(crate) many: usize,
     /// How often the server is started.
     pub(crate) startups: usize,
+    /// The size of the volume that is replicated, in bytes.
+    pub(crate) replica: u64,
+    /// How much of it is different after a pause, in bytes.
+    pub(crate) difference: u64,
+    /// How often it is copied.
+    pub(crate) copies: usize,
 }
 
 /// What all parts share.
@@ -115,6 +124,9 @@ impl Options {
                 stored: vec![100, 10_000, 50_000],
                 many: 50_000,
                 startups: 5,
+                replica: 512 << 20,
+                difference: 8 << 20,
+                copies: 2,
             }
         } else {
             Extent {
@@ -125,6 +137,9 @@ impl Options {
                 stored: vec![100, 10_000, 1_000_000],
                 many: 100_000,
                 startups: 10,
+                replica: 4 << 30,
+                difference: 64 << 20,
+                copies: 5,
             }
         }
     }
@@ -193,6 +208,9 @@ async fn measure(options: Options) -> Result<()> {
     }
     if wanted(Part::Startup) {
         startup::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Replica) {
+        replica::run(&bench, &mut report).await?;
     }
     report.save(&options.report)?;
     if options.write {

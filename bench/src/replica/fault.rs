@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long both sides may take to become the same again.
 const RECOVERY: Duration = Duration::from_secs(90);
+/// How long the job that tells about a copy may take to be there.
+const EXPLANATION: Duration = Duration::from_secs(10);
 /// How long the export may take to be there again.
 const EXPORT: Duration = Duration::from_secs(60);
 /// How often is looked whether it is.
@@ -20,7 +22,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// In how many of a hundred cases the next fault comes before the last one is overcome.
 const TWICE: u64 = 25;
 
-/// Something that is killed.
+/// Something that is killed, or stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     SourceDaemon,
@@ -29,6 +31,9 @@ pub(crate) enum Fault {
     SourceServer,
     DestinationServer,
     BothServers,
+    /// In order, as an administrator does: then not everything has to be copied again, and that is where something can be missed.
+    SourceStop,
+    DestinationStop,
 }
 
 /// What came of all faults.
@@ -48,8 +53,12 @@ pub(crate) struct Tally {
     pub(crate) greatest_lag: i64,
     /// How long both sides took to become identical again.
     pub(crate) recoveries: Vec<Duration>,
+    /// The longest of these, and what had been killed.
+    pub(crate) slowest: (Duration, String),
     /// How often both volumes were compared and were identical.
     pub(crate) identical: u32,
+    /// How often the source lost its record of the difference, and a job said why everything is copied.
+    pub(crate) reasons: u32,
     /// How often the mode was changed, and the direction.
     pub(crate) modes: u32,
     pub(crate) switches: u32,
@@ -71,13 +80,15 @@ pub(crate) struct Executioner {
 }
 
 impl Fault {
-    const ALL: [(u64, Self); 6] = [
+    const ALL: [(u64, Self); 8] = [
         (25, Self::SourceDaemon),
         (25, Self::DestinationDaemon),
         (5, Self::BothDaemons),
-        (20, Self::SourceServer),
-        (20, Self::DestinationServer),
+        (15, Self::SourceServer),
+        (15, Self::DestinationServer),
         (5, Self::BothServers),
+        (7, Self::SourceStop),
+        (3, Self::DestinationStop),
     ];
 
     /// What it kills, for a person.
@@ -89,19 +100,25 @@ impl Fault {
             Self::SourceServer => "server of the source",
             Self::DestinationServer => "server of the destination",
             Self::BothServers => "servers of both sides",
+            Self::SourceStop => "source stopped in order",
+            Self::DestinationStop => "destination stopped in order",
         }
     }
 
     fn hits_source(self) -> bool {
-        !matches!(self, Self::DestinationDaemon | Self::DestinationServer)
+        !matches!(self, Self::DestinationDaemon | Self::DestinationServer | Self::DestinationStop)
     }
 
     fn hits_destination(self) -> bool {
-        !matches!(self, Self::SourceDaemon | Self::SourceServer)
+        !matches!(self, Self::SourceDaemon | Self::SourceServer | Self::SourceStop)
     }
 
     fn hits_servers(self) -> bool {
-        matches!(self, Self::SourceServer | Self::DestinationServer | Self::BothServers)
+        !matches!(self, Self::SourceDaemon | Self::DestinationDaemon | Self::BothDaemons)
+    }
+
+    fn in_order(self) -> bool {
+        matches!(self, Self::SourceStop | Self::DestinationStop)
     }
 }
 
@@ -137,17 +154,23 @@ impl Executioner {
             }
             self.desk.go_on();
             tokio::time::sleep(self.rng.millis(20, 1200)).await;
-            let last = Instant::now();
-            self.strike(true).await?;
+            let (last, first) = (Instant::now(), now());
+            let mut faults = vec![self.strike(true).await?];
             done += 1;
             while done < count && self.rng.percent(TWICE) {
                 tokio::time::sleep(self.rng.millis(0, 1500)).await;
-                self.strike(false).await?;
+                faults.push(self.strike(false).await?);
                 done += 1;
                 self.tally.during_recovery += 1;
             }
-            if !self.recover(last).await? {
+            if !self.recover(last, first).await? {
                 break;
+            }
+            if let Some(took) = self.tally.recoveries.last().filter(|took| **took > self.tally.slowest.0) {
+                self.tally.slowest = (*took, names(&faults));
+            }
+            if faults.iter().any(|f| f.hits_source() && !f.in_order()) {
+                self.expect_reason(&faults, first).await?;
             }
             if done / 10 > shown || done == count {
                 shown = done / 10;
@@ -158,7 +181,7 @@ impl Executioner {
     }
 
     /// Kills something. With `armed`, both sides were the same, and what the destination then has is looked at.
-    async fn strike(&mut self, armed: bool) -> Result<()> {
+    async fn strike(&mut self, armed: bool) -> Result<Fault> {
         let fault =
             self.rng.weighted(&Fault::ALL.map(|(weight, fault)| (weight, fault)), Fault::SourceDaemon);
         // Before anything is killed: what was reported, and only then what was answered.
@@ -182,7 +205,7 @@ impl Executioner {
         if fault.hits_source() {
             self.find_export().await?;
         }
-        Ok(())
+        Ok(fault)
     }
 
     fn freeze(&self, fault: Fault, frozen: bool) {
@@ -205,7 +228,10 @@ impl Executioner {
         for source in order {
             let hit = if source { fault.hits_source() } else { fault.hits_destination() };
             let host = if source { self.pair.source_mut() } else { self.pair.destination_mut() };
-            if hit && fault.hits_servers() {
+            if hit && fault.in_order() {
+                host.stop().await?;
+                gone(host).await?;
+            } else if hit && fault.hits_servers() {
                 if host.kill().await? {
                     self.tally.violations.push(format!("the server of {} ended by itself", host.name));
                 }
@@ -288,13 +314,13 @@ impl Executioner {
     }
 
     /// Waits until both sides are identical, with nobody's help. FALSE when they do not become so.
-    async fn recover(&mut self, since: Instant) -> Result<bool> {
+    async fn recover(&mut self, since: Instant, moment: i64) -> Result<bool> {
         let desk = Arc::clone(&self.desk);
         let paused = tokio::task::spawn_blocking(move || desk.pause()).await;
         paused.map_err(|e| Failure::Program { line: "the writers".to_owned(), said: e.to_string() })?;
         let quiet = now();
         if let Err(late) = self.pair.in_sync(Some(quiet), RECOVERY).await {
-            return self.explained(late).await;
+            return self.explained(late, moment).await;
         }
         self.tally.recoveries.push(since.elapsed());
         let (here, there) = (self.pair.source(), self.pair.destination());
@@ -317,9 +343,10 @@ impl Executioner {
     }
 
     /// Whether a job says why the sides do not become the same.
-    async fn explained(&mut self, late: Failure) -> Result<bool> {
-        let jobs = self.pair.source().failed_jobs().await.unwrap_or_default();
-        match jobs.into_iter().filter_map(|j| j.error_description).next_back() {
+    async fn explained(&mut self, late: Failure, moment: i64) -> Result<bool> {
+        let jobs = self.pair.source().jobs_since(moment).await.unwrap_or_default();
+        let mut failed = jobs.into_iter().filter(|j| j.state.is_ended() && !j.state.is_success());
+        match failed.find_map(|j| j.error_description) {
             Some(reason) => self.tally.told.push(reason),
             None => {
                 let group = self.pair.source().group().await;
@@ -328,6 +355,29 @@ impl Executioner {
             }
         }
         Ok(false)
+    }
+
+    /// Without the record of the difference everything is copied, and a job has to say so, and why.
+    async fn expect_reason(&mut self, faults: &[Fault], moment: i64) -> Result<()> {
+        let says = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains("everything: "));
+        // A small volume is copied faster than the job is there.
+        let limit = Instant::now() + EXPLANATION;
+        loop {
+            let jobs = self.pair.source().jobs_since(moment).await?;
+            if jobs.iter().any(|j| says(&j.description) || says(&j.job_status)) {
+                self.tally.reasons += 1;
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                let seen: Vec<String> = jobs.into_iter().filter_map(|j| j.description).collect();
+                self.tally.violations.push(format!(
+                    "{}: no job says that everything is copied, and why; there are: {seen:?}",
+                    names(faults)
+                ));
+                return Ok(());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     async fn change_mode(&mut self) -> Result<()> {
@@ -341,28 +391,10 @@ impl Executioner {
         }
         self.mode = mode;
         self.tally.modes += 1;
-        self.recover(Instant::now()).await?;
-        // The recovery is none of a fault.
+        self.recover(Instant::now(), now()).await?;
+        // The recovery is none of a fault. The mode was noted down at once, and comes into force with the next look of the server.
         self.tally.recoveries.pop();
-        self.wait_for_mode().await
-    }
-
-    /// The mode is noted down at once, and comes into force with the next look of the server.
-    async fn wait_for_mode(&mut self) -> Result<()> {
-        let limit = Instant::now() + RECOVERY;
-        loop {
-            let wanted = match self.mode {
-                Mode::Sync => Status::CONTINUOUS,
-                Mode::Async => Status::IN_RPO,
-            };
-            if self.pair.source().group().await.is_some_and(|g| g.in_sync() && g.status == Some(wanted)) {
-                return Ok(());
-            }
-            if Instant::now() > limit {
-                return Err(Failure::Late { what: "the change of the mode", seconds: RECOVERY.as_secs() });
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
+        self.pair.in_mode(mode, RECOVERY).await
     }
 
     async fn switch(&mut self) -> Result<()> {
@@ -374,7 +406,7 @@ impl Executioner {
             Ok(true) => {
                 self.tally.switches += 1;
                 self.find_export().await?;
-                self.recover(Instant::now()).await?;
+                self.recover(Instant::now(), now()).await?;
                 self.tally.recoveries.pop();
             }
             Ok(false) => self.tally.no_switch = true,
@@ -403,6 +435,10 @@ impl Executioner {
             tokio::time::sleep(GLANCE).await;
         }
     }
+}
+
+fn names(faults: &[Fault]) -> String {
+    faults.iter().map(|f| f.name()).collect::<Vec<_>>().join(", then ")
 }
 
 /// Waits until a host has no daemon any more: what one has not written now, it never will.

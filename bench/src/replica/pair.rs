@@ -8,7 +8,7 @@ use crate::server::{self, ANY_PORT, Server, Setup};
 use cimwright_cim::{Param, Value};
 use cimwright_client::Client;
 use cimwright_client::job::{JobHandle, JobSnapshot, State};
-use cimwright_client::replica::{Called, Group, JOB_STARTED, Replication};
+use cimwright_client::replica::{Called, Group, JOB_STARTED, Replication, Status};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -138,13 +138,35 @@ impl Pair {
 
     /// Makes the topology and waits for the first copy.
     pub(crate) async fn join(&self, mode: Mode, limit: Duration) -> Result<()> {
-        let called = self.begin(mode).await?;
+        let called = self.begin(mode, false).await?;
         self.source().follow("CreateTopology", called, limit).await?;
         self.in_sync(None, limit).await.map(drop)
     }
 
-    /// Makes the topology; the first copy goes on.
-    pub(crate) async fn begin(&self, mode: Mode) -> Result<Called> {
+    /// Makes the topology; nothing is copied before SyncGroup.
+    pub(crate) async fn prepare(&self, mode: Mode, limit: Duration) -> Result<()> {
+        let called = self.begin(mode, true).await?;
+        self.source().follow("CreateTopology", called, limit).await
+    }
+
+    /// Waits until a mode is in force and both sides are the same.
+    pub(crate) async fn in_mode(&self, mode: Mode, limit: Duration) -> Result<()> {
+        let began = Instant::now();
+        let wanted = match mode {
+            Mode::Sync => Status::CONTINUOUS,
+            Mode::Async => Status::IN_RPO,
+        };
+        while !self.source().group().await.is_some_and(|g| g.in_sync() && g.status == Some(wanted)) {
+            if began.elapsed() > limit {
+                return Err(Failure::Late { what: "the change of the mode", seconds: limit.as_secs() });
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Ok(())
+    }
+
+    /// Asks for the topology, with or without the first copy.
+    async fn begin(&self, mode: Mode, prevent: bool) -> Result<Called> {
         let (here, there) = (self.source(), self.destination());
         let paths = |path: &Path| Value::strings([path.to_string_lossy()]);
         let params = vec![
@@ -156,6 +178,7 @@ impl Pair {
             Param::new("DestinationVolumeName", paths(&there.volume)),
             Param::new("DestinationLogVolumeName", &*there.log.to_string_lossy()),
             Param::new("ReplicationMode", mode.number()),
+            Param::new("PreventReplication", prevent),
         ];
         here.call("CreateTopology", params).await
     }
@@ -227,13 +250,8 @@ impl Pair {
 
     /// Stops both servers in order.
     pub(crate) async fn stop(self) -> Result<()> {
-        for host in self.hosts {
-            let Some(server) = host.server else { continue };
-            let status = server.stop().await?;
-            if !status.success() {
-                let what = format!("{} did not stop in order ({status})", host.name);
-                return Err(Failure::Server { what, log: server::tail(&host.setup.log, 20) });
-            }
+        for mut host in self.hosts {
+            host.stop().await?;
         }
         Ok(())
     }
@@ -295,13 +313,15 @@ impl Host {
         }
     }
 
-    /// The replication jobs that failed, with what they say.
-    pub(crate) async fn failed_jobs(&self) -> Result<Vec<JobSnapshot>> {
+    /// The replication jobs that were submitted after a moment (in microseconds since 1970).
+    pub(crate) async fn jobs_since(&self, moment: i64) -> Result<Vec<JobSnapshot>> {
         let client = self.client().await?;
         let namespace = cimwright_cim::NamespaceName::new(cimwright_client::replica::NAMESPACE);
         let jobs = client.enumerate_instances(&namespace, "MSFT_SrJob", None).await?;
-        let failed = |job: &JobSnapshot| job.state.is_ended() && !job.state.is_success();
-        Ok(jobs.into_iter().map(JobSnapshot::of).filter(failed).collect())
+        let since = |job: &JobSnapshot| {
+            job.time_submitted.and_then(|t| t.to_unix_micros()).is_some_and(|t| t >= moment)
+        };
+        Ok(jobs.into_iter().map(JobSnapshot::of).filter(since).collect())
     }
 
     /// The daemons that work for it.
@@ -332,6 +352,17 @@ impl Host {
             Some(server) => server.kill().await,
             None => Ok(false),
         }
+    }
+
+    /// Stops its server in order.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        let status = server.stop().await?;
+        if status.success() {
+            return Ok(());
+        }
+        let what = format!("{} did not stop in order ({status})", self.name);
+        Err(Failure::Server { what, log: server::tail(&self.setup.log, 20) })
     }
 
     /// Starts its server again, where it was.

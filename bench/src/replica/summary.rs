@@ -40,11 +40,13 @@ pub(super) fn print(tally: &Tally, desk: &Desk, seed: u64, took: Duration) -> bo
         tally.greatest_lag as f64 / 1000.0
     );
     println!(
-        "From a fault to identical sides: median {:.1} s, longest {:.1} s; volumes compared and identical: {}",
+        "From a fault to identical sides: median {:.1} s, longest {:.1} s ({}); volumes compared and identical: {}",
         median(&tally.recoveries).as_secs_f64(),
-        tally.recoveries.iter().max().copied().unwrap_or_default().as_secs_f64(),
+        tally.slowest.0.as_secs_f64(),
+        tally.slowest.1,
         tally.identical
     );
+    println!("After {} losses of the source a job said that everything is copied, and why", tally.reasons);
     println!("The mode was changed {} times, the direction {} times", tally.modes, tally.switches);
     if tally.no_switch {
         println!("(This server cannot turn the direction round.)");

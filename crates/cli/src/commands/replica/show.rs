@@ -62,7 +62,7 @@ pub(super) fn role(group: &Group) -> &'static str {
 /// What replication is doing, for a person.
 pub(super) fn state(status: Option<Status>) -> String {
     let known = match status {
-        None => "ask the source",
+        None => "not known",
         Some(Status::CONTINUOUS) => "replicating",
         Some(Status::IN_RPO) => "replicating, within RPO",
         Some(Status::OUT_OF_RPO) => "replicating, beyond RPO",
@@ -164,7 +164,7 @@ mod tests {
         let group = Group::of(&Instance::new("X").with("Name", "G\u{1b}[1m"));
         let row = row(&group, None);
         assert_eq!(row[0], "G\u{fffd}[1m");
-        assert_eq!(row[5], "ask the source");
+        assert_eq!(row[5], "not known");
         assert_eq!(group_json(&group, None)["status"], Value::Null);
     }
 }
