@@ -1,10 +1,11 @@
 //! The operations of DSP0223 as typed calls.
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Protocol};
 use crate::error::ClientError;
 use crate::pull::Enumeration;
-use crate::transport::Transport;
+use crate::transport::{Question, Transport};
 use crate::wire;
+use crate::wsman::Classes;
 use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions, OpenOptions};
 use cimwright_cim::query::Query;
 use cimwright_cim::{
@@ -20,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Client {
     transport: Transport,
     last_id: AtomicU64,
+    /// Only needed over WS-Management.
+    pub(crate) classes: Classes,
 }
 
 /// What a method answered.
@@ -37,7 +40,11 @@ impl Client {
     /// # Errors
     /// When nobody answers there or no secure connection can be agreed on.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, ClientError> {
-        let client = Self { transport: Transport::new(endpoint)?, last_id: AtomicU64::new(0) };
+        let client = Self {
+            transport: Transport::new(endpoint)?,
+            last_id: AtomicU64::new(0),
+            classes: Classes::default(),
+        };
         client.transport.open().await?;
         Ok(client)
     }
@@ -52,12 +59,25 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn execute(&self, request: &Request) -> Result<OperationResult, ClientError> {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.endpoint().protocol == Protocol::WsMan {
+            return self.execute_wsman(request).await;
+        }
+        let id = self.next_id();
         let endpoint = self.endpoint();
         let malformed = |reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason };
         let question = wire::question(&id.to_string(), request).map_err(malformed)?;
         let body = self.transport.exchange(&question).await?;
         wire::answer(&body, request, endpoint.max_answer).map_err(malformed)?.map_err(ClientError::Cim)
+    }
+
+    /// A number that no other message of this client has.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Asks and waits for the whole answer.
+    pub(crate) async fn exchange(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
+        self.transport.exchange(question).await
     }
 
     /// GetInstance. The instance comes with the path that was asked for.

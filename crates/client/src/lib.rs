@@ -13,9 +13,10 @@ mod tls;
 mod transport;
 mod values;
 mod wire;
+mod wsman;
 
 pub use client::{Client, MethodAnswer};
-pub use endpoint::{Address, Credentials, Endpoint, EndpointError, TlsOptions};
+pub use endpoint::{Address, Credentials, Endpoint, EndpointError, Protocol, TlsOptions};
 pub use error::ClientError;
 pub use pull::Enumeration;
 pub use values::meaning;

@@ -25,6 +25,7 @@ pub(crate) fn question(id: &str, request: &Request) -> Result<Question, String> 
         ],
         body: Bytes::from(body),
         repeatable: is_repeatable(&request.operation),
+        soap: false,
     })
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn parse_path(text: &str) -> Option<ObjectPath> {
 }
 
 /// Whether carrying out the operation twice is the same as once: reading, in any form.
-fn is_repeatable(operation: &Operation) -> bool {
+pub(crate) fn is_repeatable(operation: &Operation) -> bool {
     match operation {
         Operation::GetClass { .. }
         | Operation::EnumerateClasses { .. }

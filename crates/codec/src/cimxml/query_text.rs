@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub(super) const LANGUAGE: &str = "WQL";
 
 /// The text of a query.
-pub(super) fn query_text(query: &Query) -> String {
+pub(crate) fn query_text(query: &Query) -> String {
     let mut out = String::from("SELECT ");
     match &query.select {
         None => out.push('*'),
