@@ -32,6 +32,18 @@ pub(crate) fn get_error(path: &InstancePath) -> Bytes {
     invoke(path, "GetError", Vec::new())
 }
 
+/// GetInstance over WS-Management: Get.
+pub(crate) fn wsman_get(path: &InstancePath) -> Bytes {
+    wsman(path, "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get", "")
+}
+
+/// GetError over WS-Management.
+pub(crate) fn wsman_get_error(path: &InstancePath) -> Bytes {
+    let uri = resource_uri(path);
+    let body = format!("<p:GetError_INPUT xmlns:p=\"{uri}\"/>");
+    wsman(path, &format!("{uri}/GetError"), &body)
+}
+
 /// Cimwright_DemoService.StartJob: one step that takes no time.
 pub(crate) fn start_job(service: &InstancePath, ending: &str) -> Bytes {
     invoke(service, "StartJob", start_params(ending))
@@ -99,6 +111,38 @@ pub(crate) fn http_of(request: &Request) -> Bytes {
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(&body);
     bytes.into()
+}
+
+fn resource_uri(path: &InstancePath) -> String {
+    format!("http://schemas.microsoft.com/wbem/wsman/1/wmi/{}/{}", namespace().as_str(), path.class)
+}
+
+/// A message as Windows' clients send it.
+fn wsman(path: &InstancePath, action: &str, body: &str) -> Bytes {
+    let id = path.key_str("InstanceID").unwrap_or_default();
+    let envelope = format!(
+        "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" \
+         xmlns:a=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" \
+         xmlns:w=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\"><s:Header>\
+         <a:To>http://localhost:5985/wsman</a:To>\
+         <w:ResourceURI s:mustUnderstand=\"true\">{}</w:ResourceURI>\
+         <a:ReplyTo><a:Address s:mustUnderstand=\"true\">\
+         http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:Address></a:ReplyTo>\
+         <a:Action s:mustUnderstand=\"true\">{action}</a:Action>\
+         <w:MaxEnvelopeSize s:mustUnderstand=\"true\">512000</w:MaxEnvelopeSize>\
+         <a:MessageID>uuid:A1B2C3D4-0000-4ABC-8DEF-00000000F00D</a:MessageID>\
+         <w:Locale xml:lang=\"en-US\" s:mustUnderstand=\"false\"/>\
+         <w:SelectorSet><w:Selector Name=\"InstanceID\">{id}</w:Selector></w:SelectorSet>\
+         <w:OperationTimeout>PT60.000S</w:OperationTimeout></s:Header><s:Body>{body}</s:Body></s:Envelope>",
+        resource_uri(path)
+    );
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let head = format!(
+        "POST /wsman HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\
+         Content-Type: application/soap+xml;charset=UTF-8\r\nContent-Length: {}\r\n\r\n",
+        envelope.len()
+    );
+    (head + &envelope).into()
 }
 
 #[cfg(test)]

@@ -70,7 +70,51 @@ pub(crate) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             });
         }
     }
+    wsman(bench, &server, &job, report).await?;
     server.stop().await?;
+    Ok(())
+}
+
+/// The same over WS-Management, against CIM-XML of the same server.
+async fn wsman(
+    bench: &Bench,
+    server: &server::Server,
+    job: &InstancePath,
+    report: &mut Report,
+) -> Result<()> {
+    for (name, soap, plain, expect) in [
+        (
+            "GetError",
+            message::wsman_get_error(job),
+            message::get_error(job),
+            ["GetError_OUTPUT", "CWDEMO1001"],
+        ),
+        ("Get", message::wsman_get(job), message::get_instance(job), ["<p:InstanceID>", "<IRETURNVALUE>"]),
+    ] {
+        let [over_soap, over_plain] = [(soap, expect[0]), (plain, expect[1])].map(|(request, expect)| Load {
+            address: server.addresses().http,
+            pid: server.pid(),
+            requests: Arc::from([request]),
+            connections: 1,
+            span: bench.extent.span,
+            expect,
+            client: ClientKind::Lean,
+        });
+        let (mut soap_rates, mut plain_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..bench.extent.rounds {
+            let (a, b) = (over_soap.run().await?, over_plain.run().await?);
+            ratios.push(a.per_second / b.per_second);
+            soap_rates.push(a.per_second);
+            plain_rates.push(b.per_second);
+        }
+        report.add(Row {
+            what: format!("{name} over WS-Management, 1 connection of the lean client, against CIM-XML"),
+            ours: rate(median(&soap_rates)),
+            floor: rate(median(&plain_rates)),
+            ratio: Some(median(&ratios)),
+            goal: Goal::AtLeast(0.8),
+        });
+    }
     Ok(())
 }
 

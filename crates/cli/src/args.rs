@@ -19,6 +19,10 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "URL", env = "CIMWRIGHT_URL")]
     pub(crate) url: Option<String>,
 
+    /// Speak WS-Management instead of CIM-XML; the ports are then 5985 and 5986 where the address names none
+    #[arg(long, env = "CIMWRIGHT_WSMAN")]
+    pub(crate) wsman: bool,
+
     /// State directory of the local server, which is reached over the socket in it
     #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = DEFAULT_STATE)]
     pub(crate) state: PathBuf,
@@ -53,7 +57,11 @@ impl ConnectArgs {
     pub(crate) fn endpoint(&self) -> Result<Endpoint, CliError> {
         // A variable that is set to nothing is the shell's way to unset it.
         let mut endpoint = match self.url.as_deref().filter(|u| !u.is_empty()) {
+            Some(url) if self.wsman => {
+                Endpoint::from_wsman_url(url).map_err(|e| CliError::usage(e.to_string()))?
+            }
             Some(url) => Endpoint::from_url(url).map_err(|e| CliError::usage(e.to_string()))?,
+            None if self.wsman => Endpoint::new(Address::Unix(self.state.join(SOCKET))).over_wsman(),
             None => Endpoint::new(Address::Unix(self.state.join(SOCKET))),
         };
         endpoint.tls.ca_file = self.ca.clone();

@@ -1,10 +1,11 @@
 //! The operations of DSP0223 as typed calls.
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Protocol};
 use crate::error::ClientError;
 use crate::pull::Enumeration;
 use crate::transport::{Question, Transport};
 use crate::wire;
+use crate::wsman::Classes;
 use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions, OpenOptions};
 use cimwright_cim::query::Query;
 use cimwright_cim::{
@@ -20,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Client {
     transport: Transport,
     last_id: AtomicU64,
+    /// Only needed over WS-Management.
+    pub(crate) classes: Classes,
 }
 
 /// What a method answered.
@@ -37,7 +40,11 @@ impl Client {
     /// # Errors
     /// When nobody answers there or no secure connection can be agreed on.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, ClientError> {
-        let client = Self { transport: Transport::new(endpoint)?, last_id: AtomicU64::new(0) };
+        let client = Self {
+            transport: Transport::new(endpoint)?,
+            last_id: AtomicU64::new(0),
+            classes: Classes::default(),
+        };
         client.transport.open().await?;
         Ok(client)
     }
@@ -52,15 +59,14 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn execute(&self, request: &Request) -> Result<OperationResult, ClientError> {
-        self.exchange(wire::question(&self.next_id(), request), request).await
-    }
-
-    fn next_id(&self) -> String {
-        (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+        if self.endpoint().protocol == Protocol::WsMan {
+            return self.execute_wsman(request).await;
+        }
+        self.put(wire::question(&self.next_id().to_string(), request), request).await
     }
 
     /// Sends a question and reads the answer as one to `request`.
-    async fn exchange(
+    async fn put(
         &self,
         question: Result<Question, String>,
         request: &Request,
@@ -69,6 +75,16 @@ impl Client {
         let malformed = |reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason };
         let body = self.transport.exchange(&question.map_err(malformed)?).await?;
         wire::answer(&body, request, endpoint.max_answer).map_err(malformed)?.map_err(ClientError::Cim)
+    }
+
+    /// A number that no other message of this client has.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Asks and waits for the whole answer.
+    pub(crate) async fn exchange(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
+        self.transport.exchange(question).await
     }
 
     /// GetInstance. The instance comes with the path that was asked for.
@@ -269,12 +285,17 @@ impl Client {
         language: &str,
         text: &str,
     ) -> Result<Vec<Instance>, ClientError> {
+        if self.endpoint().protocol == Protocol::WsMan {
+            // What the text names decides where it is sent.
+            let query = cimwright_codec::query::parse(language, text).map_err(ClientError::Cim)?;
+            return self.exec_query(namespace, query).await;
+        }
         // The answer has the same form whatever was asked.
         let any = Query { select: None, from: ClassName::new(""), condition: None, fold_case: true };
         let request =
             Request { namespace: namespace.clone(), operation: Operation::ExecQuery { query: any } };
-        let question = wire::query(&self.next_id(), namespace, language, text);
-        let result = self.exchange(question, &request).await?;
+        let question = wire::query(&self.next_id().to_string(), namespace, language, text);
+        let result = self.put(question, &request).await?;
         self.instances("ExecQuery", namespace, result)
     }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// How it is asked.
+    pub protocol: Protocol,
     /// Who asks. Over a unix socket the server can tell by the peer's uid, and none are needed.
     pub credentials: Option<Credentials>,
     /// What to trust. Only looked at for `https`.
@@ -19,6 +21,16 @@ pub struct Endpoint {
     pub answer_timeout: Duration,
     /// The longest answer that is read, in bytes.
     pub max_answer: usize,
+}
+
+/// How a server is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// CIM-XML (DSP0200).
+    #[default]
+    CimXml,
+    /// WS-Management (DSP0226).
+    WsMan,
 }
 
 /// Where a server is.
@@ -76,6 +88,7 @@ impl Endpoint {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            protocol: Protocol::CimXml,
             credentials: None,
             tls: TlsOptions::default(),
             connect_timeout: Duration::from_secs(10),
@@ -89,6 +102,25 @@ impl Endpoint {
     /// # Errors
     /// When the text is none of these. A password in the URL is refused: everybody on the machine could read it.
     pub fn from_url(url: &str) -> Result<Self, EndpointError> {
+        Self::read(url, (Self::HTTP_PORT, Self::HTTPS_PORT), "/cimom")
+    }
+
+    /// As [`Endpoint::from_url`], for WS-Management: `http://host[:5985][/path]`, `https://host[:5986][/path]`, path `/wsman`.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::from_url`].
+    pub fn from_wsman_url(url: &str) -> Result<Self, EndpointError> {
+        Ok(Self::read(url, (5985, 5986), "/wsman")?.over_wsman())
+    }
+
+    /// The same endpoint, asked over WS-Management.
+    #[must_use]
+    pub fn over_wsman(mut self) -> Self {
+        self.protocol = Protocol::WsMan;
+        self
+    }
+
+    fn read(url: &str, ports: (u16, u16), default_path: &str) -> Result<Self, EndpointError> {
         let fail = |reason| EndpointError { url: url.to_owned(), reason };
         let Some((scheme, rest)) = url.trim().split_once("://") else {
             return Err(fail("it must begin with http://, https:// or unix://"));
@@ -102,7 +134,7 @@ impl Endpoint {
         };
         let (authority, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
-            None => (rest, "/cimom"),
+            None => (rest, default_path),
         };
         if authority.contains('@') {
             return Err(fail("user and password do not belong in the URL"));
@@ -122,13 +154,13 @@ impl Endpoint {
         };
         let port = match port {
             Some(text) => text.parse().map_err(|_| fail("the port must be a number up to 65535"))?,
-            None if tls => Self::HTTPS_PORT,
-            None => Self::HTTP_PORT,
+            None if tls => ports.1,
+            None => ports.0,
         };
         if host.is_empty() || host.contains([' ', ':']) && !authority.starts_with('[') {
             return Err(fail("it names no host"));
         }
-        let path = if path == "/" { "/cimom" } else { path };
+        let path = if path == "/" { default_path } else { path };
         if !path.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(fail("the path holds characters that must be percent-encoded"));
         }
@@ -197,6 +229,16 @@ mod tests {
         assert_eq!(tcp("http://[fe80::2]"), ("fe80::2".into(), 5988, false, "/cimom".into()));
         let unix = Endpoint::from_url("unix:///run/a b.sock").unwrap();
         assert_eq!(unix.address, Address::Unix("/run/a b.sock".into()));
+    }
+
+    #[test]
+    fn the_other_protocol_has_its_own_ports() {
+        let endpoint = Endpoint::from_wsman_url("https://a").unwrap();
+        assert_eq!(endpoint.protocol, Protocol::WsMan);
+        let address = |port, tls| Address::Tcp { host: "a".into(), port, tls, path: "/wsman".into() };
+        assert_eq!(endpoint.address, address(5986, true));
+        assert_eq!(Endpoint::from_wsman_url("http://a/").unwrap().address, address(5985, false));
+        assert_eq!(Endpoint::from_wsman_url("http://a:7/").unwrap().address, address(7, false));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Exporter {
     pub async fn export(&self, indication: &Instance) -> Result<(), ClientError> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed).to_string();
         let (headers, body) = wire::export_question(&id, indication);
-        let question = Question { headers, body, repeatable: true };
+        let question = Question { headers, body, repeatable: true, soap: false };
         let answer = self.transport.exchange(&question).await?;
         match wire::export_answer(&answer, self.transport.endpoint().max_answer) {
             Ok(taken) => taken.map_err(ClientError::Cim),

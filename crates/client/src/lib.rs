@@ -17,9 +17,10 @@ mod tls;
 mod transport;
 mod values;
 mod wire;
+mod wsman;
 
 pub use client::{Client, MethodAnswer};
-pub use endpoint::{Address, Credentials, Endpoint, EndpointError, TlsOptions};
+pub use endpoint::{Address, Credentials, Endpoint, EndpointError, Protocol, TlsOptions};
 pub use error::ClientError;
 pub use export::Exporter;
 pub use listener::{Listener, Taker};

@@ -45,6 +45,8 @@ pub(crate) struct Question {
     pub(crate) body: Bytes,
     /// Whether the server may be asked twice without harm.
     pub(crate) repeatable: bool,
+    /// Whether the message is one of WS-Management.
+    pub(crate) soap: bool,
 }
 
 struct Connection {
@@ -117,7 +119,7 @@ impl Transport {
                 Ok((response, body, trailers)) => {
                     connection.idle_since = Instant::now();
                     *slot = Some(connection);
-                    return self.judge(&response, body, &trailers);
+                    return self.judge(&response, body, &trailers, question.soap);
                 }
                 Err(Broken::Refused(error)) => return Err(error),
                 Err(Broken::Unsent(_)) if reused => {}
@@ -201,6 +203,7 @@ impl Transport {
                 (path.as_str(), format!("[{host}]:{port}"))
             }
             Address::Tcp { path, host, port, .. } => (path.as_str(), format!("{host}:{port}")),
+            Address::Unix(_) if question.soap => ("/wsman", "localhost".to_owned()),
             Address::Unix(_) => ("/cimom", "localhost".to_owned()),
         };
         let mut request = Request::new(Full::new(question.body.clone()));
@@ -211,8 +214,13 @@ impl Transport {
         headers.insert(HOST, HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("localhost")));
         headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("cimwright/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/xml, text/xml"));
+        let (kind, accepted) = if question.soap {
+            ("application/soap+xml;charset=UTF-8", "application/soap+xml")
+        } else {
+            ("application/xml; charset=utf-8", "application/xml, text/xml")
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
@@ -253,6 +261,7 @@ impl Transport {
         response: &hyper::http::response::Parts,
         body: Bytes,
         trailers: &HeaderMap,
+        soap: bool,
     ) -> Result<Bytes, ClientError> {
         let endpoint = self.endpoint.to_string();
         if response.status == StatusCode::UNAUTHORIZED {
@@ -261,6 +270,10 @@ impl Transport {
                 user: self.endpoint.credentials.as_ref().map(|c| c.user.clone()),
                 challenge: text(&response.headers, WWW_AUTHENTICATE.as_str()),
             });
+        }
+        if soap && kind_of(&response.headers) == "application/soap+xml" {
+            // A fault comes with a status of its own.
+            return Ok(body);
         }
         if response.status != StatusCode::OK {
             return Err(ClientError::Http {
@@ -277,14 +290,11 @@ impl Transport {
         ) {
             return Err(ClientError::Cim(error));
         }
-        if let Some(kind) = text(&response.headers, CONTENT_TYPE.as_str()) {
-            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            if kind != "application/xml" && kind != "text/xml" {
-                return Err(ClientError::Malformed {
-                    endpoint,
-                    reason: format!("its Content-Type is \"{kind}\", not application/xml"),
-                });
-            }
+        let kind = kind_of(&response.headers);
+        if !matches!(kind.as_str(), "" | "application/xml" | "text/xml") {
+            let wanted = if soap { "application/soap+xml" } else { "application/xml" };
+            let reason = format!("its Content-Type is \"{kind}\", not {wanted}");
+            return Err(ClientError::Malformed { endpoint, reason });
         }
         Ok(body)
     }
@@ -325,6 +335,12 @@ fn tls_advice(error: &io::Error) -> &'static str {
         }
         _ => "check that the port speaks TLS: 5989 usually does, 5988 does not",
     }
+}
+
+/// The media type of an answer; empty if it has none.
+fn kind_of(headers: &HeaderMap) -> String {
+    let kind = text(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The text of a header, if it is text at all.

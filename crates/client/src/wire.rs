@@ -44,6 +44,7 @@ fn packed(body: Vec<u8>, headers: &cimxml::RequestHeaders, repeatable: bool) -> 
         ],
         body: Bytes::from(body),
         repeatable,
+        soap: false,
     })
 }
 
@@ -101,7 +102,7 @@ pub(crate) fn parse_path(text: &str) -> Option<ObjectPath> {
 }
 
 /// Whether carrying out the operation twice is the same as once: reading, in any form.
-fn is_repeatable(operation: &Operation) -> bool {
+pub(crate) fn is_repeatable(operation: &Operation) -> bool {
     match operation {
         Operation::GetClass { .. }
         | Operation::EnumerateClasses { .. }

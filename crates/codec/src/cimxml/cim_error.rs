@@ -6,6 +6,7 @@ use super::object::instance;
 use super::text::push_unsigned;
 use super::value::Scope;
 use super::xml::{Attr, Element, Tag, shorten};
+use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::{
     CimError, CimStatus, CimType, ErrorDetail, ErrorType, Instance, Property, Severity, Value,
 };
@@ -90,6 +91,19 @@ pub(super) fn read_error(element: Element<'_>, scope: Scope<'_>) -> Result<CimEr
         error.details.push(detail(&instance(child, scope)?));
     }
     Ok(error)
+}
+
+/// What an instance of CIM_Error says whose values are texts, as other protocols have them.
+pub(crate) fn detail_of(instance: &Instance) -> ErrorDetail {
+    let mut typed = Instance::new("CIM_Error");
+    for (name, cim_type, is_array) in PROPERTIES {
+        let Some(value) = instance.get(name).cloned() else { continue };
+        let declared = Declared { cim_type, is_array, embedded: None };
+        if let Ok(value) = coerce(value, declared, &|_| Err("no object".to_owned())) {
+            typed.set(name, Some(value));
+        }
+    }
+    detail(&typed)
 }
 
 /// What an instance of CIM_Error says. What it does not say gets the value for "unknown".

@@ -19,7 +19,7 @@ mod export;
 mod intrinsic;
 mod object;
 mod path;
-mod query_text;
+pub(crate) mod query_text;
 mod request;
 mod response;
 mod text;
@@ -35,7 +35,7 @@ pub use export::{
     EXPORT_INDICATION, decode_export_request, decode_export_response, encode_export_request,
     encode_export_response,
 };
-pub use object::parse_instance_text;
+pub use object::{parse_class_text, parse_instance_text};
 pub use request::{Headers, Message, SimpleRequest, decode_request};
 pub use response::{
     BatchItem, EncodeContext, ResponseWriter, SequenceEnd, encode_batch_response, encode_response,
@@ -43,6 +43,6 @@ pub use response::{
 };
 pub use xml::Limits;
 
-pub(crate) use cim_error::cim_error;
+pub(crate) use cim_error::{cim_error, detail_of};
 pub(crate) use path::{MAX_KEYS, untyped_number};
 pub(crate) use text::{push_attribute, push_real32, push_real64, push_signed, push_text, push_unsigned};

@@ -5,7 +5,7 @@ use super::error::Refusal;
 use super::path::{instance_name, instance_path};
 use super::value::{Scope, Stated, embedded_object, value};
 use super::xml::{Attr, Element, Limits, Tag, shorten};
-use cimwright_cim::{CimError, CimType, Instance, Name, Property, Value};
+use cimwright_cim::{CimError, CimType, Class, Instance, Name, Property, Value};
 
 /// Reads the text of an INSTANCE element, as an embedded instance or a string property holds it.
 ///
@@ -15,6 +15,18 @@ pub fn parse_instance_text(text: &str) -> Result<Instance, String> {
     match embedded_object(text, Scope::new(&Limits::default())) {
         Ok(Value::Instance(instance)) => Ok(*instance),
         Ok(_) => Err("the text is a class, not an instance".to_owned()),
+        Err(error) => Err(error.description),
+    }
+}
+
+/// Reads the text of a CLASS element, as other protocols carry it.
+///
+/// # Errors
+/// What is wrong with the text, for a person.
+pub fn parse_class_text(text: &str) -> Result<Class, String> {
+    match embedded_object(text, Scope::new(&Limits::for_responses())) {
+        Ok(Value::Class(class)) => Ok(*class),
+        Ok(_) => Err("the text is an instance, not a class".to_owned()),
         Err(error) => Err(error.description),
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn language(query: &Query) -> &'static str {
 }
 
 /// The text of a query, in its [`language`].
-pub(super) fn query_text(query: &Query) -> String {
+pub(crate) fn query_text(query: &Query) -> String {
     let mut printer = Printer { out: String::from("SELECT "), query, cql: !query.fold_case };
     match &query.select {
         None => printer.out.push('*'),

@@ -43,6 +43,11 @@ impl Language {
     }
 }
 
+/// The WQL text of a query, for protocols that carry one.
+pub fn wql_text(query: &Query) -> String {
+    crate::cimxml::query_text::query_text(query)
+}
+
 /// Reads a query.
 ///
 /// # Errors

@@ -4,11 +4,12 @@
 //! Nothing here does I/O. Reading goes `xml` (bytes to a tree with resolved namespaces) → `header` (what stands above the body) →
 //! `request` (what is asked), with `enumeration`, `eventing` and `fragment` for the larger bodies and `value` for instances. Texts
 //! stay texts until [`fit`] meets them with the class declaration, since WS-CIM does not write types. Writing goes `response`,
-//! `fault` and `eventing` → `write`.
+//! `fault` and `eventing` → `write`. `client` has questions and answers for who asks.
 //!
 //! The prefixes `s`, `a`, `w`, `p` are written literally as Windows does: one client in use looks for them by letter.
 
 mod association;
+mod client;
 mod enumeration;
 mod epr;
 mod eventing;
@@ -27,6 +28,7 @@ mod xml;
 pub mod uris;
 
 pub use association::{AssociationQuery, parse_association_query};
+pub use client::{Answered, Ask, AskedFilter, Target, decode_response, encode_request};
 pub use enumeration::{Enumerate, EnumerationMode, Filter, Polymorphism, Pull};
 pub use epr::Epr;
 pub use eventing::{

@@ -1,7 +1,5 @@
 //! The login that a connection goes through with `Negotiate` or `NTLM`, and what is left of it: the user, and the keys.
 
-#![allow(dead_code, reason = "sealing begins with WS-Management")]
-
 use super::negotiate::kerberos::{Keytab, Seen};
 use super::negotiate::{self, Failed, Login, Proof, Side, Step, TO_UNIX_EPOCH};
 use super::users::User;

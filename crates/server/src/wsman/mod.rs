@@ -64,7 +64,7 @@ pub(crate) async fn handle(
         // A client that logs in in several steps sends nothing until it is through.
         return Response::new(ResponseBody::Whole(bytes));
     }
-    let (bytes, cover) = match Cover::open(&parts.headers, bytes) {
+    let (bytes, cover) = match Cover::open(&parts.headers, bytes, connection) {
         Ok(opened) => opened,
         Err(response) => return *response,
     };

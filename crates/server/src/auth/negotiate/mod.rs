@@ -2,8 +2,6 @@
 //! sealing of bodies with the keys it leaves behind. What is offered to a client, and what of it is taken, is decided here; who the
 //! user is comes out only as a [`Proven`], which nothing but a compared proof makes.
 
-#![allow(dead_code, reason = "sealing begins with WS-Management")]
-
 pub(crate) mod kerberos;
 pub(super) mod ntlm;
 mod sealed;
