@@ -259,6 +259,8 @@ pub(crate) fn unseal(keys: &mut Keys, body: &[u8]) -> Result<Vec<u8>, NotGenuine
     for part in sealed::parts(body).map_err(|_| NotGenuine)? {
         let begins = clear.len();
         match keys {
+            // Without the agreement to seal, the keys are as weak as whoever stood between could make them.
+            Keys::Ntlm(session) if !session.seals() => return Err(NotGenuine),
             Keys::Ntlm(session) => {
                 clear.extend_from_slice(part.sealed);
                 session.unseal(part.signature, &mut clear[begins..])?;
