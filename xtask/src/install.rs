@@ -35,6 +35,17 @@ pub(crate) const DEBUGFS: Need =
 pub(crate) const NBDCOPY: Need =
     Need { package: "libnbd-bin", present: || process::find("nbdcopy").is_some() };
 
+/// A key distribution centre of MIT Kerberos and what belongs to it, for tickets that are real.
+pub(crate) const KERBEROS: [Need; 4] = [
+    Need { package: "krb5-kdc", present: || Path::new("/usr/sbin/krb5kdc").is_file() },
+    Need { package: "krb5-admin-server", present: || Path::new("/usr/sbin/kadmin.local").is_file() },
+    Need { package: "krb5-user", present: || process::find("kinit").is_some() },
+    Need {
+        package: "python3-gssapi",
+        present: || process::succeeds(Command::new("/usr/bin/python3").args(["-c", "import gssapi"])),
+    },
+];
+
 /// Unpacks packages and downloads them.
 pub(crate) const APT: Need = Need {
     package: "apt",
