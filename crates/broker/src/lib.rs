@@ -29,6 +29,7 @@ mod paths;
 mod pull;
 mod query;
 mod registry;
+mod results;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
 pub use cimwright_sdk::{Principal, Role};

@@ -1,7 +1,8 @@
 //! Who answers for which class of which namespace. Made once, at the start; never changes.
 
 use crate::job_instance::Template;
-use crate::links::Link;
+use crate::links::{LeadsTo, Link};
+use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
 use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
 use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
 use std::collections::HashMap;
@@ -84,6 +85,8 @@ pub enum BuildError {
 /// All namespaces.
 pub(crate) struct Registry {
     namespaces: HashMap<NamespaceName, Arc<Namespace>>,
+    /// Whether any namespace can show the call that made a job.
+    pub(crate) shows_calls: bool,
 }
 
 /// A namespace: its classes and who answers for them.
@@ -142,7 +145,11 @@ impl Registry {
                 find(&mut made, plugin.name, &dialect.namespace)?.speak(plugin.name, dialect)?;
             }
         }
-        Ok(Self { namespaces: made.into_iter().map(|(name, n)| (name, Arc::new(n))).collect() })
+        let shows_calls = made.values().any(|namespace| {
+            let by_job = |d: &Arc<Dialect>| d.class.property("JobInParameters").is_some();
+            namespace.schema.contains(METHOD_RESULT) || namespace.dialects.iter().any(by_job)
+        });
+        Ok(Self { shows_calls, namespaces: made.into_iter().map(|(name, n)| (name, Arc::new(n))).collect() })
     }
 
     /// The namespace of this name.
@@ -229,10 +236,18 @@ impl Namespace {
         let mut links = Vec::new();
         for association in [&face.affected_class, &face.owning_class].into_iter().flatten() {
             let owning = face.owning_class.as_ref() == Some(association);
-            let Some(link) = Link::new(&self.schema, class_of(association)?, owning) else {
+            let leads_to = if owning { LeadsTo::Owner } else { LeadsTo::Affected };
+            let Some(link) = Link::new(&self.schema, class_of(association)?, leads_to) else {
                 let class = association.clone();
                 return Err(BuildError::NoJobAssociation { namespace: namespace.clone(), class });
             };
+            links.push(Arc::new(link));
+        }
+        // Where the classes of method results are, every job has its own.
+        if self.schema.contains(METHOD_RESULT)
+            && let Some(class) = self.schema.class(RESULT_OF_JOB)
+            && let Some(link) = Link::new(&self.schema, Arc::clone(class), LeadsTo::MethodResult)
+        {
             links.push(Arc::new(link));
         }
         let dialect = Dialect {

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`state`] and [`machine`] (what can happen), [`admit`] (what a client may ask for), [`record`] (what is
 //! stored), [`step`] (what a provider writes), [`store`] and [`lease`] (what a backend promises), [`driver`] (one job being
-//! run), [`dispatch`] (which job runs next), [`recovery`] (what happens to a job whose driver died), [`retention`] (when it
+//! run), [`dispatch`] (which job runs next), [`schedule`] (when its time has come), [`recovery`] (what happens to a job whose driver died), [`retention`] (when it
 //! disappears) and [`service`] (the one entrance for everybody else).
 #![forbid(unsafe_code)]
 
@@ -26,8 +26,10 @@ pub mod store;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use lease::{Holder, Lease};
 pub use record::{
-    Affected, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule, StateRequest, StepRecord,
+    Affected, Call, ElementKey, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule,
+    StateRequest, StepRecord,
 };
+pub use schedule::{ScheduleMistake, Zone};
 pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError};
 pub use state::{JobState, RequestedState};
 pub use step::{JobKind, JobKinds, OnRestart, Step, StepContext, StepError};
