@@ -84,6 +84,23 @@ class Queries:
         )
         self.assertEqual(len(found), 1)
 
+    def test_queries_in_the_language_of_the_dmtf(self):
+        mine = f"SELECT * FROM CIM_ConcreteJob AS j WHERE j.Name LIKE '{self.id().replace('.', '[.]')} .*'"
+        for language in ("DMTF:CQL", "CIM:CQL"):
+            found = self.ada.ExecQuery(language, f"{mine} AND j ISA Msvm_ConcreteJob AND j.JobState = 0x7")
+            self.assertEqual({i["InstanceID"] for i in found}, self.ids)
+        pulling = self.connection("ada", use_pull_operations=True)
+        found = list(pulling.IterQueryInstances("DMTF:CQL", mine, MaxObjectCount=2).generator)
+        self.assertEqual({i["InstanceID"] for i in found}, self.ids)
+        wrong = (
+            ("SELECT FROM WHERE", "at character 8, 'FROM': expected a property or *"),
+            ("SELECT * FROM CIM_ConcreteJob WHERE JobState = '7'", "does not compare with text"),
+            ("SELECT * FROM CIM_ConcreteJob WHERE Nope = 7", "no property Nope"),
+        )
+        for query, told in wrong:
+            error = self.expect_status(pywbem.CIM_ERR_INVALID_QUERY, self.ada.ExecQuery, "DMTF:CQL", query)
+            self.assertIn(told, error.status_description)
+
     def test_queries_in_parts(self):
         pulling = self.connection("ada", use_pull_operations=True)
         query = f"SELECT * FROM Msvm_ConcreteJob WHERE Name LIKE '{self.id()} %'"

@@ -8,7 +8,7 @@ use cimwright_sdk::Role;
 pub(crate) enum Permission {
     /// It may.
     Granted,
-    /// It may as far as the job is its own.
+    /// It may as far as the job, or whatever else has owners, is its own.
     OwnJobs,
     /// It may not. For methods of jobs the answer is a return code where the class has one for it.
     Denied,
@@ -23,6 +23,8 @@ enum Need {
     ControlJob,
     /// Starts something new.
     Operate,
+    /// Changes what the server serves to all.
+    Administer,
 }
 
 /// Methods that only look, whatever class has them.
@@ -40,6 +42,8 @@ pub(crate) fn permission(role: Role, operation: &Operation) -> Permission {
         (Need::ControlJob, Role::Administrator) => Permission::Granted,
         (Need::Operate, Role::Reader) => Permission::Denied,
         (Need::Operate, Role::Operator | Role::Administrator) => Permission::Granted,
+        (Need::Administer, Role::Reader | Role::Operator) => Permission::Denied,
+        (Need::Administer, Role::Administrator) => Permission::Granted,
     }
 }
 
@@ -51,6 +55,7 @@ fn need(operation: &Operation) -> Need {
         | Operation::GetQualifier { .. }
         | Operation::EnumerateQualifiers
         | Operation::GetInstance { .. }
+        | Operation::GetProperty { .. }
         | Operation::EnumerateInstances { .. }
         | Operation::EnumerateInstanceNames { .. }
         | Operation::Associators { .. }
@@ -68,12 +73,21 @@ fn need(operation: &Operation) -> Need {
         | Operation::Pull { .. }
         | Operation::CloseEnumeration { .. }
         | Operation::EnumerationCount { .. } => Need::Look,
-        Operation::ModifyInstance { .. } | Operation::DeleteInstance { .. } => Need::ControlJob,
+        Operation::ModifyInstance { .. }
+        | Operation::SetProperty { .. }
+        | Operation::DeleteInstance { .. }
+        // Where instances have owners, as subscriptions do; elsewhere only administrators make them.
+        | Operation::CreateInstance { .. } => Need::ControlJob,
         Operation::InvokeMethod { method, .. } if LOOKING_METHODS.iter().any(|m| method.is(m)) => Need::Look,
         Operation::InvokeMethod { method, .. } if CONTROL_METHODS.iter().any(|m| method.is(m)) => {
             Need::ControlJob
         }
-        Operation::InvokeMethod { .. } | Operation::CreateInstance { .. } => Need::Operate,
+        Operation::InvokeMethod { .. } => Need::Operate,
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. } => Need::Administer,
         // There is nothing to be denied: whoever asks learns that the operation is not supported.
         Operation::Unsupported { .. } => Need::Look,
     }
@@ -100,7 +114,7 @@ mod tests {
             (Operation::Unsupported { name: "DeleteClass".into() }, [Granted, Granted, Granted]),
             (modify, [Denied, OwnJobs, Granted]),
             (delete, [Denied, OwnJobs, Granted]),
-            (create, [Denied, Granted, Granted]),
+            (create, [Denied, OwnJobs, Granted]),
             (call("geterror"), [Granted, Granted, Granted]),
             (call("GetErrorEx"), [Granted, Granted, Granted]),
             (call("GetErrors"), [Granted, Granted, Granted]),

@@ -3,10 +3,11 @@
 use crate::associations::{self, Wanted};
 use crate::authorize::{Permission, permission};
 use crate::errors;
+use crate::indications::{self, Indications};
 use crate::pull::{self, Sessions};
 use crate::registry::{BuildError, Namespace, Registry};
 use crate::stream::ObjectStream;
-use crate::{classes, instances, methods, query};
+use crate::{changes, classes, instances, methods, properties, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     /// Held while the settings of a job are read, changed and written back.
     pub(crate) settings: tokio::sync::Mutex<()>,
     catalogues: Vec<&'static Catalogue>,
+    indications: Option<Indications>,
 }
 
 /// Whose operation it is, and where.
@@ -96,6 +98,7 @@ pub struct BrokerBuilder {
     plugins: Vec<Plugin>,
     parser: EmbeddedParser,
     limits: Limits,
+    indications: Option<Indications>,
 }
 
 impl BrokerBuilder {
@@ -117,6 +120,14 @@ impl BrokerBuilder {
     #[must_use]
     pub fn embedded_parser(mut self, parser: EmbeddedParser) -> Self {
         self.parser = parser;
+        self
+    }
+
+    /// Lets clients subscribe to indications, by the classes in root/interop.
+    #[must_use]
+    pub fn indications(mut self, indications: Indications) -> Self {
+        self.plugins.push(indications::plugin(&indications));
+        self.indications = Some(indications);
         self
     }
 
@@ -149,6 +160,7 @@ impl BrokerBuilder {
                 parser: self.parser,
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
+                indications: self.indications,
             }),
         })
     }
@@ -163,6 +175,7 @@ impl Broker {
             plugins: Vec::new(),
             parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
             limits: Limits::default(),
+            indications: None,
         }
     }
 
@@ -191,6 +204,11 @@ impl Broker {
     /// The jobs behind the job classes.
     pub fn jobs(&self) -> &Jobs {
         &self.inner.jobs
+    }
+
+    /// What tells subscribers about jobs and alerts, if the broker has it.
+    pub fn indications(&self) -> Option<&Indications> {
+        self.inner.indications.as_ref()
     }
 
     /// The classes of a namespace.
@@ -286,11 +304,19 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
             methods::invoke(scope, permission, target, method, params).await?
         }
         Operation::CreateInstance { instance } => {
-            scope.namespace.class(&instance.class)?;
-            return Err(CimError::not_supported(format!(
-                "instances of {} are not made by CreateInstance; jobs come from the methods of the services",
-                instance.class
-            )));
+            changes::administrators_only(&scope, permission, "CreateInstance", &instance.class)?;
+            changes::create(scope, instance).await?
+        }
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. } => {
+            return Err(CimError::not_supported("classes cannot be changed yet"));
+        }
+        Operation::GetProperty { path, property } => properties::get(&scope, &path, &property).await?,
+        Operation::SetProperty { path, property, value } => {
+            properties::set(scope, permission, path, property, value).await?
         }
         Operation::Unsupported { name } => {
             return Err(CimError::not_supported(format!("this server does not know the operation {name}")));

@@ -2,6 +2,7 @@
 
 use crate::authorize::Permission;
 use crate::broker::Scope;
+use crate::changes;
 use crate::errors;
 use crate::job_settings;
 use crate::links::Link;
@@ -91,7 +92,7 @@ pub(crate) async fn modify(
         )));
     }
     let Some(dialect) = scope.namespace.dialect(&path.class).cloned() else {
-        return Err(unchangeable(&scope, &path, "ModifyInstance").await);
+        return changes::modify(scope, permission, path, instance, property_list).await;
     };
     detached(async move {
         // Two clients that change two properties at the same time must both have their way.
@@ -117,7 +118,7 @@ pub(crate) async fn delete(
 ) -> Result<OperationResult, CimError> {
     let path = paths::exact(&scope.namespace, &path)?;
     let Some(dialect) = scope.namespace.dialect(&path.class).cloned() else {
-        return Err(unchangeable(&scope, &path, "DeleteInstance").await);
+        return changes::delete(scope, permission, path).await;
     };
     detached(async move {
         let record = job_at(&scope, &dialect, &path).await?;
@@ -238,17 +239,6 @@ fn controllable(scope: &Scope, permission: Permission, record: &JobRecord) -> Re
         Ok(())
     } else {
         Err(errors::not_owner(&scope.principal, record))
-    }
-}
-
-/// Why an instance that is no job cannot be changed: it does not exist, or nobody can.
-async fn unchangeable(scope: &Scope, path: &InstancePath, operation: &str) -> CimError {
-    match find(scope, path).await {
-        Ok(None) => absent(path),
-        Ok(Some(_)) => {
-            CimError::not_supported(format!("{operation} is served for jobs only, not for {}", path.class))
-        }
-        Err(error) => error,
     }
 }
 

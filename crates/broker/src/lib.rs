@@ -12,10 +12,13 @@
 pub mod broker;
 pub mod errors;
 pub mod history;
+pub mod indications;
+pub mod interop;
 pub mod stream;
 
 mod associations;
 mod authorize;
+mod changes;
 mod class_associations;
 mod classes;
 mod instances;
@@ -26,6 +29,7 @@ mod links;
 mod methods;
 mod params;
 mod paths;
+mod properties;
 mod pull;
 mod query;
 mod registry;

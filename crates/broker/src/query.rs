@@ -6,12 +6,9 @@ use crate::paths;
 use crate::registry::JOB_KEY;
 use crate::stream::{ObjectStream, Part, View};
 use cimwright_cim::operation::ObjectShape;
-use cimwright_cim::query::{Condition, PropertyPath, Query};
-use cimwright_cim::{CimError, CimStatus, Class, Instance, Name, Schema, Value};
+use cimwright_cim::query::{Query, SYSTEM_PROPERTIES};
+use cimwright_cim::{CimError, Class, Instance, Name, Schema, Value};
 use std::collections::VecDeque;
-
-/// System properties that can be selected (WQL).
-const SYSTEM_PROPERTIES: [&str; 4] = ["__CLASS", "__PATH", "__RELPATH", "__NAMESPACE"];
 
 /// A query that fits its class.
 pub(crate) struct Plan {
@@ -21,14 +18,15 @@ pub(crate) struct Plan {
 }
 
 /// The instances that a query finds.
-pub(crate) fn execute(scope: &Scope, query: Query) -> Result<ObjectStream, CimError> {
+pub(crate) fn execute(scope: &Scope, mut query: Query) -> Result<ObjectStream, CimError> {
     let class = scope.namespace.class(&query.from)?;
-    check(&query, class)?;
+    query.bind(&scope.namespace.schema)?;
     let mut parts = instances::parts_of(scope, class);
     if let Some(id) = query.required_value(JOB_KEY) {
         parts = only(parts, id);
     }
-    let select = query.select.as_ref().map(|s| s.iter().filter_map(|p| p.0.first().cloned()).collect());
+    let select =
+        query.select.as_ref().map(|s| s.iter().filter_map(|p| Some(p.0.first()?.name.clone())).collect());
     let view = View { plan: Some(Plan { query, select }), ..View::default() };
     Ok(ObjectStream::new(scope, ObjectShape::Object, parts, view))
 }
@@ -37,7 +35,9 @@ pub(crate) fn execute(scope: &Scope, query: Query) -> Result<ObjectStream, CimEr
 pub(crate) fn result_class(scope: &Scope, query: &Query) -> Result<Class, CimError> {
     let mut class = Class::clone(scope.namespace.class(&query.from)?);
     if let Some(select) = &query.select {
-        class.properties.retain(|p| select.iter().any(|s| s.0.first() == Some(&p.name)));
+        class
+            .properties
+            .retain(|p| select.iter().any(|s| s.0.first().is_some_and(|first| first.name == p.name)));
     }
     Ok(class)
 }
@@ -68,45 +68,6 @@ fn only(parts: VecDeque<Part>, instance_id: &Value) -> VecDeque<Part> {
             other => Some(other),
         })
         .collect()
-}
-
-fn check(query: &Query, class: &Class) -> Result<(), CimError> {
-    for path in query.select.iter().flatten() {
-        if !path.0.first().is_some_and(is_system) {
-            check_path(path, class)?;
-        }
-    }
-    query.condition.as_ref().map_or(Ok(()), |c| check_condition(c, class))
-}
-
-fn check_condition(condition: &Condition, class: &Class) -> Result<(), CimError> {
-    match condition {
-        Condition::And(parts) | Condition::Or(parts) => {
-            parts.iter().try_for_each(|c| check_condition(c, class))
-        }
-        Condition::Not(inner) => check_condition(inner, class),
-        Condition::Compare { property, .. } | Condition::Like { property, .. } => {
-            if matches!(property.0.as_slice(), [only] if only.is("__CLASS")) {
-                return Ok(());
-            }
-            check_path(property, class)
-        }
-        Condition::IsNull(property) => check_path(property, class),
-        Condition::IsA { property, .. } if property.0.is_empty() => Ok(()),
-        Condition::IsA { property, .. } => check_path(property, class),
-    }
-}
-
-fn check_path(path: &PropertyPath, class: &Class) -> Result<(), CimError> {
-    let invalid = |text| Err(CimError::new(CimStatus::InvalidQuery, text));
-    let Some(first) = path.0.first() else { return invalid("the query names an empty property".to_owned()) };
-    let Some(property) = class.property(first.as_str()) else {
-        return invalid(format!("{} has no property {first}", class.name));
-    };
-    if path.0.len() > 1 && property.embedded.is_none() {
-        return invalid(format!("{}.{first} is no embedded object, so it has no properties", class.name));
-    }
-    Ok(())
 }
 
 fn is_system(name: &Name) -> bool {

@@ -36,10 +36,25 @@ pub enum Operation {
         class: Option<ClassName>,
         deep: bool,
     },
+    CreateClass {
+        class: Box<Class>,
+    },
+    ModifyClass {
+        class: Box<Class>,
+    },
+    DeleteClass {
+        class: ClassName,
+    },
     GetQualifier {
         name: Name,
     },
     EnumerateQualifiers,
+    SetQualifier {
+        declaration: Box<QualifierDeclaration>,
+    },
+    DeleteQualifier {
+        name: Name,
+    },
     GetInstance {
         path: InstancePath,
         options: InstanceOptions,
@@ -61,6 +76,16 @@ pub enum Operation {
     },
     DeleteInstance {
         path: InstancePath,
+    },
+    GetProperty {
+        path: InstancePath,
+        property: Name,
+    },
+    /// The value as it came: the message does not state its type, so that it may be text. `None` is NULL.
+    SetProperty {
+        path: InstancePath,
+        property: Name,
+        value: Option<Value>,
     },
     Associators {
         object: ObjectPath,
@@ -259,7 +284,7 @@ pub enum ObjectShape {
 /// What an operation answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OperationResult {
-    /// Nothing: ModifyInstance, DeleteInstance, CloseEnumeration.
+    /// Nothing: whatever changes or ends something.
     Void,
     /// GetClass.
     Class(Box<Class>),
@@ -275,6 +300,8 @@ pub enum OperationResult {
     Instance(Box<Instance>),
     /// CreateInstance: the path of the new instance.
     Created(InstancePath),
+    /// GetProperty; `None` is NULL.
+    Property(Option<Value>),
     /// A set of instances; where the shape is one of paths, each has a path and no properties.
     Instances {
         /// How each is wrapped.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-/// The schema of a namespace. Classes are added superclass first and never change afterwards, so what is handed out is shared.
+/// The schema of a namespace. Classes are added superclass first. What is handed out is shared and stays
+/// as it is; a change makes new classes.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     qualifiers: BTreeMap<Name, QualifierDeclaration>,
@@ -79,6 +80,11 @@ impl Schema {
         self.qualifiers.insert(declaration.name.clone(), declaration);
     }
 
+    /// Removes a qualifier declaration; FALSE if there is none.
+    pub fn remove_qualifier(&mut self, name: &str) -> bool {
+        self.qualifiers.remove(&Folded(name) as &dyn NameKey).is_some()
+    }
+
     /// The declaration of a qualifier.
     pub fn qualifier(&self, name: &str) -> Option<&QualifierDeclaration> {
         self.qualifiers.get(&Folded(name) as &dyn NameKey)
@@ -116,6 +122,58 @@ impl Schema {
             Entry { declared: Arc::new(class.clone()), resolved: Arc::new(resolved), children: Vec::new() };
         self.classes.insert(class.name, entry);
         Ok(())
+    }
+
+    /// Replaces the declaration of a class, and resolves it and everything below it anew. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// See [`SchemaError`]; [`SchemaError::NoSuperclass`] also when the class does not exist or would get another superclass.
+    pub fn replace_class(&mut self, class: Class) -> Result<(), SchemaError> {
+        let same_place =
+            self.declared(class.name.as_str()).is_some_and(|old| old.superclass == class.superclass);
+        if !same_place {
+            return Err(SchemaError::NoSuperclass {
+                superclass: class.superclass.clone().unwrap_or_else(|| class.name.clone()),
+                class: class.name,
+            });
+        }
+        let name = class.name.clone();
+        let mut made: HashMap<Name, (Arc<Class>, Arc<Class>)> = HashMap::new();
+        for below in self.with_descendants(name.as_str()) {
+            let declared = if below == name {
+                Arc::new(class.clone())
+            } else {
+                Arc::clone(&self.classes[&below].declared)
+            };
+            let parent = declared.superclass.as_ref().and_then(|s| match made.get(s) {
+                Some((_, resolved)) => Some(Arc::clone(resolved)),
+                None => self.class(s.as_str()).cloned(),
+            });
+            let resolved = resolve(&declared, parent.as_deref())?;
+            made.insert(below, (declared, Arc::new(resolved)));
+        }
+        for (name, (declared, resolved)) in made {
+            if let Some(entry) = self.classes.get_mut(&name) {
+                entry.declared = declared;
+                entry.resolved = resolved;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a class that has no subclasses; FALSE if it has some or does not exist.
+    pub fn remove_class(&mut self, name: &str) -> bool {
+        let Some(entry) = self.classes.get(&Folded(name) as &dyn NameKey) else { return false };
+        if !entry.children.is_empty() {
+            return false;
+        }
+        let superclass = entry.declared.superclass.clone();
+        if let Some(parent) = superclass.and_then(|s| self.classes.get_mut(&s)) {
+            parent.children.retain(|c| !c.is(name));
+        }
+        self.classes.remove(&Folded(name) as &dyn NameKey);
+        self.order.retain(|n| !n.is(name));
+        true
     }
 
     /// Whether the class exists.
@@ -311,6 +369,35 @@ mod tests {
         assert_eq!(schema.with_descendants("CIM_Job").len(), 2);
         assert!(schema.is_a("msvm_job", "CIM_Job"));
         assert!(!schema.is_a("CIM_Job", "Msvm_Job"));
+    }
+
+    #[test]
+    fn a_replaced_class_reaches_those_below_it() {
+        let mut schema = schema();
+        let mut base = Class::clone(schema.declared("CIM_Job").unwrap());
+        base.properties.push(Property::new("Notify", CimType::String, None));
+        schema.replace_class(base.clone()).unwrap();
+        assert!(schema.class("Msvm_Job").unwrap().property("Notify").unwrap().propagated);
+        // What does not fit below leaves everything as it was.
+        base.properties[0].cim_type = CimType::Uint8;
+        assert!(matches!(schema.replace_class(base.clone()), Err(SchemaError::OverrideType { .. })));
+        assert_eq!(
+            schema.class("CIM_Job").unwrap().property("InstanceID").unwrap().cim_type,
+            CimType::String
+        );
+        base.superclass = Some("Msvm_Job".into());
+        assert!(matches!(schema.replace_class(base), Err(SchemaError::NoSuperclass { .. })));
+    }
+
+    #[test]
+    fn only_a_class_without_subclasses_is_removed() {
+        let mut schema = schema();
+        assert!(!schema.remove_class("cim_job"));
+        assert!(schema.remove_class("MSVM_Job"));
+        assert!(!schema.remove_class("Msvm_Job"));
+        assert!(schema.children(Some("CIM_Job")).is_empty());
+        assert!(schema.remove_class("CIM_Job"));
+        assert!(schema.class_names().is_empty());
     }
 
     #[test]

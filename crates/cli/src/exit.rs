@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done
-  1  the job ended without success, or the method answered that it failed
+  1  the job ended without success, the method answered that it failed, or the MOF has mistakes
   2  the command line is wrong
   3  the server cannot be reached, or does not let this user in
   4  the server refused the operation
@@ -22,7 +22,7 @@ Exit codes:
 pub(crate) enum Exit {
     /// Done.
     Ok = 0,
-    /// The job ended without success, or the method answered that it failed.
+    /// The job ended without success, the method answered that it failed, or the MOF has mistakes.
     Unsuccessful = 1,
     /// The command line is wrong.
     Usage = 2,

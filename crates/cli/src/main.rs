@@ -5,6 +5,8 @@ mod args;
 mod commands;
 mod computer;
 mod exit;
+mod listeners;
+mod output;
 mod remote;
 mod render;
 mod schema;
@@ -49,7 +51,13 @@ enum Command {
     Suspend(commands::change::SuspendArgs),
     Resume(commands::change::ResumeArgs),
     Invoke(commands::invoke::Args),
+    Ls(commands::ls::Args),
     Get(commands::get::Args),
+    Enum(commands::enumerate::Args),
+    Assoc(commands::assoc::Args),
+    Query(commands::query::Args),
+    Class(commands::class::Args),
+    Mof(commands::mof::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
 }
@@ -77,6 +85,12 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Suspend(args) => commands::block_on(commands::change::suspend(args)),
         Command::Resume(args) => commands::block_on(commands::change::resume(args)),
         Command::Invoke(args) => commands::block_on(commands::invoke::run(args, CATALOGUES)),
+        Command::Ls(args) => commands::block_on(commands::ls::run(args)),
+        Command::Enum(args) => commands::block_on(commands::enumerate::run(args)),
+        Command::Assoc(args) => commands::block_on(commands::assoc::run(args)),
+        Command::Query(args) => commands::block_on(commands::query::run(args)),
+        Command::Class(args) => commands::block_on(commands::class::run(args)),
+        Command::Mof(args) => commands::mof::run(args),
         Command::Get(args) => commands::block_on(commands::get::run(args)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
@@ -124,9 +138,21 @@ mod tests {
 
     #[test]
     fn the_same_options_lead_to_a_server_everywhere() {
-        for command in
-            ["jobs", "watch J", "why J", "cancel J", "suspend J", "resume J", "invoke X M", "get X"]
-        {
+        for command in [
+            "jobs",
+            "watch J",
+            "why J",
+            "cancel J",
+            "suspend J",
+            "resume J",
+            "invoke X M",
+            "get X",
+            "ls",
+            "enum X",
+            "assoc X",
+            "query X",
+            "class X",
+        ] {
             let line = format!(
                 "cimwright {command} --url http://a --user u --password-file p --namespace root/x --json"
             );

@@ -1,5 +1,6 @@
 //! The schema of the served namespaces: MOF in `schema/`, embedded in the binary and compiled at every start.
 
+use cimwright_broker::interop::INTEROP_NAMESPACE;
 use cimwright_cim::{NamespaceName, Schema};
 use cimwright_codec::mof::{Diagnostic, Source, compile_schema};
 use cimwright_providers::{hyper_v, replication};
@@ -13,6 +14,7 @@ macro_rules! source {
 const V1: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v1.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v1.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -21,6 +23,7 @@ const V1: &[(&str, &str)] = &[
 const V2: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("cim/v2.mof"),
+    source!("cim/indications.mof"),
     source!("virtualization/v2.mof"),
     source!("cimwright/history.mof"),
     source!("cimwright/demo.mof"),
@@ -29,9 +32,19 @@ const V2: &[(&str, &str)] = &[
 const STORAGE_REPLICA: &[(&str, &str)] = &[
     source!("qualifiers.mof"),
     source!("storage-replica/cim.mof"),
+    source!("cim/indications.mof"),
     source!("storage-replica/wvr.mof"),
     source!("cimwright/replica-endpoint.mof"),
     source!("cimwright/history.mof"),
+];
+
+const INTEROP: &[(&str, &str)] = &[
+    source!("qualifiers.mof"),
+    source!("cim/v2.mof"),
+    source!("interop/server.mof"),
+    source!("interop/profiles.mof"),
+    source!("cim/indications.mof"),
+    source!("interop/indications.mof"),
 ];
 
 /// The namespaces and their classes.
@@ -39,13 +52,19 @@ const STORAGE_REPLICA: &[(&str, &str)] = &[
 /// # Errors
 /// With everything that is wrong in the MOF; the tests of this crate make sure that nothing is.
 pub(crate) fn namespaces() -> Result<Vec<(NamespaceName, Schema)>, Vec<Diagnostic>> {
-    [(hyper_v::v1(), V1), (hyper_v::v2(), V2), (replication::namespace(), STORAGE_REPLICA)]
-        .into_iter()
-        .map(|(namespace, files)| {
-            let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(*name, *text)).collect();
-            compile_schema(&sources, &namespace).map(|schema| (namespace, schema))
-        })
-        .collect()
+    let interop = NamespaceName::new(INTEROP_NAMESPACE);
+    [
+        (hyper_v::v1(), V1),
+        (hyper_v::v2(), V2),
+        (replication::namespace(), STORAGE_REPLICA),
+        (interop, INTEROP),
+    ]
+    .into_iter()
+    .map(|(namespace, files)| {
+        let sources: Vec<Source> = files.iter().map(|(name, text)| Source::new(*name, *text)).collect();
+        compile_schema(&sources, &namespace).map(|schema| (namespace, schema))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -59,6 +78,8 @@ mod tests {
         for (namespace, schema) in &namespaces {
             let classes: &[&str] = if *namespace == replication::namespace() {
                 &["MSFT_SrJob", "CIM_ConcreteJob", "CIM_Error", "MSFT_WvrAdminTasks"]
+            } else if *namespace == NamespaceName::new(INTEROP_NAMESPACE) {
+                &["CIM_Namespace", "CIM_ObjectManager", "CIM_RegisteredProfile", "CIM_IndicationSubscription"]
             } else {
                 &["Msvm_StorageJob", "Msvm_ConcreteJob", "Msvm_Error", "Msvm_ImageManagementService"]
             };

@@ -69,6 +69,7 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let grace = config.server.shutdown_grace();
     let broker = wiring::build(&config).await?;
     let jobs = broker.jobs().clone();
+    let indications = broker.indications().cloned();
     let server = Server::bind(&config, Arc::new(broker))?;
     if let Some(file) = port_file {
         write_ports(file, &server)?;
@@ -81,6 +82,9 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
         tracing::info!("told to stop: finishing requests, bringing jobs to a safe point");
     };
     server.run(stop).await;
+    if let Some(indications) = indications {
+        indications.shut_down();
+    }
     let calm = jobs.shut_down(grace.max(Duration::from_secs(1))).await;
     if !calm {
         tracing::warn!(

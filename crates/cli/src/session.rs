@@ -2,10 +2,13 @@
 
 use crate::args::ConnectArgs;
 use crate::exit::{CliError, Exit};
-use cimwright_cim::{InstancePath, NamespaceName, ObjectPath};
-use cimwright_client::Client;
+use cimwright_cim::{CimStatus, InstancePath, NamespaceName, ObjectPath};
 use cimwright_client::job::{Finder, JobHandle, ambiguous_text};
+use cimwright_client::{Client, ClientError};
 use cimwright_codec::uri;
+
+/// The names under which servers describe themselves (DSP1033).
+const INTEROP: [&str; 3] = ["root/interop", "interop", "root/PG_InterOp"];
 
 /// A connection to a server, with the namespaces the user named.
 pub(crate) struct Session {
@@ -81,7 +84,8 @@ impl Session {
         Ok(path)
     }
 
-    async fn namespace_with(&self, class: &str) -> Result<NamespaceName, CliError> {
+    /// The first namespace, of those named or known or else of all the server has, that has a class.
+    pub(crate) async fn namespace_with(&self, class: &str) -> Result<NamespaceName, CliError> {
         let finder = self.finder();
         let namespaces = finder.namespaces();
         if let [only] = namespaces {
@@ -95,10 +99,64 @@ impl Session {
                 Err(e) => return Err(e.into()),
             }
         }
+        if self.namespaces.is_empty() {
+            for namespace in self.described_namespaces().await? {
+                if !namespaces.contains(&namespace) && self.client.get_class(&namespace, class).await.is_ok()
+                {
+                    return Ok(namespace);
+                }
+            }
+        }
         let searched: Vec<String> = namespaces.iter().map(ToString::to_string).collect();
         let reason = last.map_or_else(String::new, |e| format!(": {e}"));
         Err(CliError::new(Exit::NotFound, format!("no class {class} in {}{reason}", searched.join(", ")))
             .advise("name the namespace with --namespace, or in the path: root/cimv2:Class"))
+    }
+
+    /// The namespaces of the server: those it describes, or of the known ones those it has.
+    pub(crate) async fn all_namespaces(&self) -> Result<Vec<NamespaceName>, CliError> {
+        let mut found = self.described_namespaces().await?;
+        if found.is_empty() {
+            for namespace in self.finder().namespaces() {
+                let class = Some("CIM_ConcreteJob");
+                match self.client.enumerate_class_names(namespace, class).await {
+                    Err(e) if e.status() == Some(CimStatus::InvalidNamespace) => {}
+                    Ok(_) | Err(ClientError::Cim(_)) => found.push(namespace.clone()),
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(CliError::new(Exit::NotFound, "the server does not tell its namespaces")
+                .advise("name one with --namespace"));
+        }
+        found.sort_by_key(|name| name.as_str().to_ascii_lowercase());
+        Ok(found)
+    }
+
+    /// The namespaces that the server describes in its interop namespace (CIM_Namespace, or __Namespace as some have it). None is
+    /// no error: an old server describes nothing.
+    async fn described_namespaces(&self) -> Result<Vec<NamespaceName>, CliError> {
+        for interop in INTEROP {
+            let interop = NamespaceName::new(interop);
+            let mut found = vec![interop.clone()];
+            for class in ["CIM_Namespace", "__Namespace"] {
+                let paths = match self.client.enumerate_instance_names(&interop, class).await {
+                    Ok(paths) => paths,
+                    Err(ClientError::Cim(_)) => continue,
+                    Err(e) => return Err(e.into()),
+                };
+                for name in paths.iter().filter_map(|path| path.key_str("Name")).map(NamespaceName::new) {
+                    if !found.contains(&name) {
+                        found.push(name);
+                    }
+                }
+            }
+            if found.len() > 1 {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     }
 }
 

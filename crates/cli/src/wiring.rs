@@ -1,10 +1,15 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
+use crate::listeners::Listeners;
 use crate::remote::KnownComputers;
 use crate::{schema, state_directory};
+use cimwright_broker::indications::{
+    Allowed, Indications, IndicationsConfig, Parts as IndicationParts, RemovalAction,
+};
 use cimwright_broker::{Broker, history};
+use cimwright_client::TlsOptions;
 use cimwright_codec::cimxml::parse_instance_text;
-use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, SystemClock};
+use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, Outbox, SystemClock};
 use cimwright_providers::demo::DemoProvider;
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
@@ -13,7 +18,7 @@ use cimwright_providers::hyper_v;
 use cimwright_providers::replication::{self, AccountCheck, EngineSettings, Parts, Replication, State};
 use cimwright_sdk::Plugin;
 use cimwright_server::auth::users::UsersFile;
-use cimwright_server::config::{Config, JobStoreKind};
+use cimwright_server::config::{Config, JobStoreKind, Removal};
 use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
 use std::error::Error;
 use std::net::IpAddr;
@@ -51,15 +56,31 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     for kind in plugins.iter().flat_map(|p| &p.kinds) {
         kinds.register(Arc::clone(kind));
     }
-    let store: Arc<dyn JobStore> = match config.jobs.store {
-        JobStoreKind::Sqlite => Arc::new(open_sqlite(&config.server.state).await?),
-        JobStoreKind::Memory => Arc::new(MemoryStore::new()),
+    let (store, outbox): (Arc<dyn JobStore>, Arc<dyn Outbox>) = match config.jobs.store {
+        JobStoreKind::Sqlite => {
+            let store = Arc::new(open_sqlite(&config.server.state).await?);
+            (store.clone(), store)
+        }
+        JobStoreKind::Memory => {
+            let store = Arc::new(MemoryStore::new());
+            (store.clone(), store)
+        }
     };
+    let namespaces = schema::namespaces()
+        .map_err(|errors| errors.iter().map(|e| e.render()).collect::<Vec<_>>().join("\n"))?;
+    // Before jobs run: what happens unwatched is told to nobody.
+    let indications = Indications::open(IndicationParts {
+        outbox,
+        clock: Arc::new(SystemClock),
+        namespaces: &namespaces,
+        dialects: plugins.iter().flat_map(|p| p.dialects.clone()).collect(),
+        parser: Arc::new(cimwright_codec::query::parse),
+        config: indications_config(config, &computer)?,
+    })
+    .await?;
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
     let mut builder = Broker::builder(jobs.clone()).embedded_parser(Arc::new(parse_instance_text));
-    let namespaces = schema::namespaces()
-        .map_err(|errors| errors.iter().map(|e| e.render()).collect::<Vec<_>>().join("\n"))?;
     for (namespace, schema) in namespaces {
         builder = builder.namespace(namespace, schema);
     }
@@ -67,7 +88,39 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     for plugin in plugins {
         builder = builder.plugin(plugin);
     }
-    Ok(builder.build()?)
+    let broker = builder.indications(indications.clone()).build()?;
+    let settings = &config.indications;
+    let tls = TlsOptions {
+        ca_file: Some(settings.ca.clone()).filter(|f| !f.as_os_str().is_empty()),
+        insecure: !settings.verify_tls,
+    };
+    indications.start(Arc::new(Listeners::new(tls, Duration::from_millis(settings.delivery_timeout_ms))));
+    Ok(broker)
+}
+
+fn indications_config(config: &Config, computer: &str) -> Result<IndicationsConfig, Box<dyn Error>> {
+    let settings = &config.indications;
+    let allowed: Result<Vec<Allowed>, String> =
+        settings.allowed_destinations.iter().map(|d| d.parse()).collect();
+    Ok(IndicationsConfig {
+        system_name: computer.to_owned(),
+        allowed: allowed.map_err(|e| format!("indications.allowed_destinations: {e}"))?,
+        retry_attempts: settings.retry_attempts,
+        retry_interval: Duration::from_millis(settings.retry_interval_ms),
+        max_retry_interval: Duration::from_millis(settings.max_retry_interval_ms),
+        delivery_timeout: Duration::from_millis(settings.delivery_timeout_ms),
+        lifetime: Duration::from_millis(settings.lifetime_ms),
+        queue_limit: settings.queue_limit,
+        removal_action: match settings.removal_action {
+            Removal::Remove => RemovalAction::Remove,
+            Removal::Disable => RemovalAction::Disable,
+            Removal::Ignore => RemovalAction::Ignore,
+        },
+        removal_interval: Duration::from_millis(settings.removal_interval_ms),
+        max_destinations: settings.max_destinations,
+        max_filters: settings.max_filters,
+        max_subscriptions: settings.max_subscriptions,
+    })
 }
 
 async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {

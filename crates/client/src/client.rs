@@ -3,13 +3,13 @@
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::pull::Enumeration;
-use crate::transport::Transport;
+use crate::transport::{Question, Transport};
 use crate::wire;
 use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions, OpenOptions};
 use cimwright_cim::query::Query;
 use cimwright_cim::{
     Class, ClassName, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation, OperationResult,
-    Param, Request, Value,
+    Param, QualifierDeclaration, Request, Value,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,11 +52,22 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn execute(&self, request: &Request) -> Result<OperationResult, ClientError> {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        self.exchange(wire::question(&self.next_id(), request), request).await
+    }
+
+    fn next_id(&self) -> String {
+        (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+
+    /// Sends a question and reads the answer as one to `request`.
+    async fn exchange(
+        &self,
+        question: Result<Question, String>,
+        request: &Request,
+    ) -> Result<OperationResult, ClientError> {
         let endpoint = self.endpoint();
         let malformed = |reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason };
-        let question = wire::question(&id.to_string(), request).map_err(malformed)?;
-        let body = self.transport.exchange(&question).await?;
+        let body = self.transport.exchange(&question.map_err(malformed)?).await?;
         wire::answer(&body, request, endpoint.max_answer).map_err(malformed)?.map_err(ClientError::Cim)
     }
 
@@ -248,6 +259,25 @@ impl Client {
         self.ask_instances("ExecQuery", namespace.clone(), Operation::ExecQuery { query }).await
     }
 
+    /// ExecQuery with a text that goes to the server as it is, in any language that the server may know.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn exec_query_text(
+        &self,
+        namespace: &NamespaceName,
+        language: &str,
+        text: &str,
+    ) -> Result<Vec<Instance>, ClientError> {
+        // The answer has the same form whatever was asked.
+        let any = Query { select: None, from: ClassName::new(""), condition: None, fold_case: true };
+        let request =
+            Request { namespace: namespace.clone(), operation: Operation::ExecQuery { query: any } };
+        let question = wire::query(&self.next_id(), namespace, language, text);
+        let result = self.exchange(question, &request).await?;
+        self.instances("ExecQuery", namespace, result)
+    }
+
     /// GetClass: the class with everything it inherits and all qualifiers.
     ///
     /// # Errors
@@ -280,6 +310,55 @@ impl Client {
             OperationResult::ClassNames(names) => Ok(names),
             other => Err(self.unexpected("EnumerateClassNames", &other)),
         }
+    }
+
+    /// CreateClass.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_class(&self, namespace: &NamespaceName, class: Class) -> Result<(), ClientError> {
+        let operation = Operation::CreateClass { class: Box::new(class) };
+        self.ask_void("CreateClass", namespace.clone(), operation).await
+    }
+
+    /// ModifyClass: replaces the declaration of a class.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn modify_class(&self, namespace: &NamespaceName, class: Class) -> Result<(), ClientError> {
+        let operation = Operation::ModifyClass { class: Box::new(class) };
+        self.ask_void("ModifyClass", namespace.clone(), operation).await
+    }
+
+    /// DeleteClass.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_class(&self, namespace: &NamespaceName, class: &str) -> Result<(), ClientError> {
+        let operation = Operation::DeleteClass { class: class.into() };
+        self.ask_void("DeleteClass", namespace.clone(), operation).await
+    }
+
+    /// SetQualifier: makes or replaces the declaration of a qualifier.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set_qualifier(
+        &self,
+        namespace: &NamespaceName,
+        declaration: QualifierDeclaration,
+    ) -> Result<(), ClientError> {
+        let operation = Operation::SetQualifier { declaration: Box::new(declaration) };
+        self.ask_void("SetQualifier", namespace.clone(), operation).await
+    }
+
+    /// DeleteQualifier.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_qualifier(&self, namespace: &NamespaceName, name: &str) -> Result<(), ClientError> {
+        let operation = Operation::DeleteQualifier { name: name.into() };
+        self.ask_void("DeleteQualifier", namespace.clone(), operation).await
     }
 
     /// Instances of a class in portions (OpenEnumerateInstances and PullInstancesWithPath), so that no answer is large. A server
@@ -317,9 +396,19 @@ impl Client {
         namespace: NamespaceName,
         operation: Operation,
     ) -> Result<Vec<Instance>, ClientError> {
-        match self.ask(namespace.clone(), operation).await? {
+        let result = self.ask(namespace.clone(), operation).await?;
+        self.instances(name, &namespace, result)
+    }
+
+    fn instances(
+        &self,
+        name: &str,
+        namespace: &NamespaceName,
+        result: OperationResult,
+    ) -> Result<Vec<Instance>, ClientError> {
+        match result {
             OperationResult::Instances { mut items, .. } => {
-                complete_paths(&mut items, &namespace);
+                complete_paths(&mut items, namespace);
                 Ok(items)
             }
             OperationResult::Void => Ok(Vec::new()),

@@ -7,6 +7,7 @@
 mod client;
 mod endpoint;
 mod error;
+mod export;
 pub mod job;
 mod pull;
 mod tls;
@@ -17,5 +18,6 @@ mod wire;
 pub use client::{Client, MethodAnswer};
 pub use endpoint::{Address, Credentials, Endpoint, EndpointError, TlsOptions};
 pub use error::ClientError;
+pub use export::Exporter;
 pub use pull::Enumeration;
 pub use values::meaning;

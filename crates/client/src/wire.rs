@@ -2,18 +2,37 @@
 
 use crate::transport::Question;
 use bytes::Bytes;
-use cimwright_cim::{CimError, CimStatus, Instance, ObjectPath, Operation, OperationResult, Request};
+use cimwright_cim::{
+    CimError, CimStatus, Instance, NamespaceName, ObjectPath, Operation, OperationResult, Request,
+};
 use cimwright_codec::{cimxml, uri};
 use hyper::header::{HeaderName, HeaderValue};
 
 const CIM_OPERATION: HeaderName = HeaderName::from_static("cimoperation");
 const CIM_METHOD: HeaderName = HeaderName::from_static("cimmethod");
 const CIM_OBJECT: HeaderName = HeaderName::from_static("cimobject");
+const CIM_EXPORT: HeaderName = HeaderName::from_static("cimexport");
+const CIM_EXPORT_METHOD: HeaderName = HeaderName::from_static("cimexportmethod");
 const CIM_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("cimprotocolversion");
 
 /// The HTTP request for an operation.
 pub(crate) fn question(id: &str, request: &Request) -> Result<Question, String> {
     let (body, headers) = cimxml::encode_request(id, request);
+    packed(body, &headers, is_repeatable(&request.operation))
+}
+
+/// The HTTP request for a query in the server's own words.
+pub(crate) fn query(
+    id: &str,
+    namespace: &NamespaceName,
+    language: &str,
+    text: &str,
+) -> Result<Question, String> {
+    let (body, headers) = cimxml::encode_query(id, namespace, language, text);
+    packed(body, &headers, true)
+}
+
+fn packed(body: Vec<u8>, headers: &cimxml::RequestHeaders, repeatable: bool) -> Result<Question, String> {
     let value =
         |text: &str| HeaderValue::try_from(text).map_err(|_| format!("\"{text}\" cannot stand in a header"));
     Ok(Question {
@@ -24,7 +43,7 @@ pub(crate) fn question(id: &str, request: &Request) -> Result<Question, String> 
             (CIM_OBJECT, value(&headers.cim_object)?),
         ],
         body: Bytes::from(body),
-        repeatable: is_repeatable(&request.operation),
+        repeatable,
     })
 }
 
@@ -36,6 +55,22 @@ pub(crate) fn answer(
 ) -> Result<Result<OperationResult, CimError>, String> {
     let limits = cimxml::Limits { bytes: max_bytes, ..cimxml::Limits::for_responses() };
     cimxml::decode_response(body, request, &limits).map(|r| r.result).map_err(|e| e.to_string())
+}
+
+/// The headers and the body of the message that delivers an indication.
+pub(crate) fn export_question(id: &str, indication: &Instance) -> (Vec<(HeaderName, HeaderValue)>, Bytes) {
+    let headers = vec![
+        (CIM_EXPORT, HeaderValue::from_static("MethodRequest")),
+        (CIM_EXPORT_METHOD, HeaderValue::from_static(cimxml::EXPORT_INDICATION)),
+        (CIM_PROTOCOL_VERSION, HeaderValue::from_static("1.0")),
+    ];
+    (headers, Bytes::from(cimxml::encode_export_request(id, indication)))
+}
+
+/// What a listener says about an indication, or what is wrong with its answer.
+pub(crate) fn export_answer(body: &[u8], max_bytes: usize) -> Result<Result<(), CimError>, String> {
+    let limits = cimxml::Limits { bytes: max_bytes, ..cimxml::Limits::for_responses() };
+    cimxml::decode_export_response(body, &limits).map_err(|e| e.to_string())
 }
 
 /// The error that the trailers of a chunked answer tell, if they tell one.
@@ -91,7 +126,14 @@ fn is_repeatable(operation: &Operation) -> bool {
         Operation::InvokeMethod { method, .. } => {
             ["GetError", "GetErrorEx", "GetErrors"].iter().any(|name| method.is(name))
         }
-        Operation::CreateInstance { .. }
+        Operation::GetProperty { .. } => true,
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. }
+        | Operation::SetProperty { .. }
+        | Operation::CreateInstance { .. }
         | Operation::ModifyInstance { .. }
         | Operation::DeleteInstance { .. }
         | Operation::Pull { .. }

@@ -82,8 +82,8 @@ fn check(name: &str, request: &str, response: &str) -> Result<(), String> {
         Ok(asked) => asked,
         Err(error) => {
             let expected = match &name[..3] {
-                // DMTF:CQL is not served.
-                "c34" | "c35" | "c49" => CimStatus::QueryLanguageNotSupported,
+                "c34" => CimStatus::QueryLanguageNotSupported,
+                "c35" => CimStatus::InvalidQuery,
                 "c67" => CimStatus::InvalidParameter,
                 _ => return Err(error.to_string()),
             };

@@ -5,6 +5,7 @@
 //! [`JobKind`](cimwright_jobs::JobKind). It never sees a protocol, a store or a socket.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod call;
 pub mod dialect;
 pub mod outcome;
@@ -12,6 +13,7 @@ pub mod plugin;
 pub mod principal;
 pub mod remote;
 
+pub use alerts::{AlertSink, Alerts};
 pub use call::MethodCall;
 pub use cimwright_cim as cim;
 pub use cimwright_jobs as jobs;

@@ -5,7 +5,9 @@ use crate::dialect::JobDialect;
 use crate::outcome::MethodOutcome;
 use crate::principal::Principal;
 use async_trait::async_trait;
-use cimwright_cim::{Catalogue, CimError, ClassName, Instance, InstancePath, NamespaceName, Schema};
+use cimwright_cim::{
+    Catalogue, CimError, ClassName, Instance, InstancePath, NamespaceName, Property, Schema,
+};
 use cimwright_jobs::JobKind;
 use std::sync::Arc;
 
@@ -69,6 +71,43 @@ pub trait InstanceProvider: Send + Sync + 'static {
             own.class = path.class.clone();
             own == *path
         }))
+    }
+
+    /// Whether the provider itself looks at who may change or remove which of its instances. If not, only administrators may;
+    /// if so, it is also asked for operators, and has to refuse what is not theirs.
+    fn knows_owners(&self) -> bool {
+        false
+    }
+
+    /// Makes an instance. It is of a class that this provider serves; its properties are declared, of the declared types, and
+    /// complete: what the client left out has the default of the class. Returns the path with all keys.
+    ///
+    /// # Errors
+    /// CIM_ERR_ALREADY_EXISTS, or why it cannot be made. The default is CIM_ERR_NOT_SUPPORTED.
+    async fn create(&self, _: Context<'_>, instance: Instance) -> Result<InstancePath, CimError> {
+        Err(CimError::not_supported(format!("instances of {} cannot be created", instance.class)))
+    }
+
+    /// Sets properties of an instance that exists. `changes` are declared, of the declared types, and no keys; `None` as a value
+    /// is NULL.
+    ///
+    /// # Errors
+    /// Why it cannot be done. The default is CIM_ERR_NOT_SUPPORTED.
+    async fn modify(
+        &self,
+        _: Context<'_>,
+        path: &InstancePath,
+        _changes: Vec<Property>,
+    ) -> Result<(), CimError> {
+        Err(CimError::not_supported(format!("instances of {} cannot be modified", path.class)))
+    }
+
+    /// Removes an instance that exists.
+    ///
+    /// # Errors
+    /// Why it cannot be done. The default is CIM_ERR_NOT_SUPPORTED.
+    async fn delete(&self, _: Context<'_>, path: &InstancePath) -> Result<(), CimError> {
+        Err(CimError::not_supported(format!("instances of {} cannot be deleted", path.class)))
     }
 }
 

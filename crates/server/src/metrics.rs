@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The operations that are counted by their names, sorted. The last entry, out of order, is for all that are not among them.
-const OPERATIONS: [&str; 31] = [
+const OPERATIONS: [&str; 38] = [
     "AssociatorNames",
     "Associators",
     "CloseEnumeration",
+    "CreateClass",
     "CreateInstance",
+    "DeleteClass",
     "DeleteInstance",
+    "DeleteQualifier",
     "EnumerateClassNames",
     "EnumerateClasses",
     "EnumerateInstanceNames",
@@ -27,8 +30,10 @@ const OPERATIONS: [&str; 31] = [
     "ExecQuery",
     "GetClass",
     "GetInstance",
+    "GetProperty",
     "GetQualifier",
     "InvokeMethod",
+    "ModifyClass",
     "ModifyInstance",
     "OpenAssociatorInstancePaths",
     "OpenAssociatorInstances",
@@ -42,6 +47,8 @@ const OPERATIONS: [&str; 31] = [
     "PullInstancesWithPath",
     "ReferenceNames",
     "References",
+    "SetProperty",
+    "SetQualifier",
     "Undecodable",
     "Unsupported",
 ];

@@ -1,15 +1,18 @@
 //! A store that forgets everything with its process: for tests, and as the shortest statement of what a store does.
 
 use crate::fair::take_turns;
+use crate::memory_outbox::MemoryOutbox;
 use async_trait::async_trait;
 use cimwright_jobs::{
-    Candidate, ElementKey, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore,
-    Lease, StateRequest, StoreError,
+    Candidate, ChangeObserver, ElementKey, Entry as Registration, Holder, JobCounts, JobFilter, JobId,
+    JobRecord, JobRun, JobSettings, JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest,
+    StoreError,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+use uuid::Uuid;
 
 /// A [`JobStore`] in memory.
 #[derive(Debug, Default)]
@@ -22,6 +25,7 @@ struct Content {
     jobs: BTreeMap<JobId, Entry>,
     /// Oldest removal first.
     history: Vec<Arc<JobRecord>>,
+    outbox: MemoryOutbox,
 }
 
 #[derive(Debug)]
@@ -58,8 +62,19 @@ impl Content {
 
     fn archive(&mut self, id: JobId) {
         if let Some(entry) = self.jobs.remove(&id) {
+            self.outbox.tell(Some(&entry.record), None);
             self.history.push(entry.record);
         }
+    }
+
+    /// Writes the run of a job whose lease this is, and tells it.
+    fn write(&mut self, lease: &Lease, run: &JobRun) -> Result<&mut Entry, StoreError> {
+        let before = self.leased(lease)?.record.clone();
+        let entry = self.leased(lease)?;
+        entry.write(run);
+        let after = entry.record.clone();
+        self.outbox.tell(Some(&before), Some(&after));
+        self.jobs.get_mut(&lease.job).ok_or(StoreError::LeaseLost(lease.job))
     }
 }
 
@@ -106,7 +121,9 @@ impl JobStore for MemoryStore {
         }
         let mut entry = Entry { record: Arc::new(job.clone()), lease: lease.cloned() };
         entry.write(&job.run);
+        let record = entry.record.clone();
         content.jobs.insert(job.id(), entry);
+        content.outbox.tell(None, Some(&record));
         Ok(())
     }
 
@@ -209,7 +226,7 @@ impl JobStore for MemoryStore {
     }
 
     async fn record(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
-        self.content().leased(lease)?.write(run);
+        self.content().write(lease, run)?;
         Ok(())
     }
 
@@ -221,10 +238,7 @@ impl JobStore for MemoryStore {
     }
 
     async fn release(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
-        let mut content = self.content();
-        let entry = content.leased(lease)?;
-        entry.write(run);
-        entry.lease = None;
+        self.content().write(lease, run)?.lease = None;
         Ok(())
     }
 
@@ -236,8 +250,7 @@ impl JobStore for MemoryStore {
         _now: SystemTime,
     ) -> Result<(), StoreError> {
         let mut content = self.content();
-        let entry = content.leased(lease)?;
-        entry.write(run);
+        let entry = content.write(lease, run)?;
         entry.lease = None;
         let record = Arc::make_mut(&mut entry.record);
         record.request = record.request.take().filter(|r| r.wanted.is_end());
@@ -254,9 +267,12 @@ impl JobStore for MemoryStore {
     ) -> Result<(), StoreError> {
         let mut content = self.content();
         let entry = content.leased(lease)?;
+        let before = entry.record.clone();
         entry.write(run);
         entry.lease = None;
         Arc::make_mut(&mut entry.record).settings = settings.clone();
+        let after = entry.record.clone();
+        content.outbox.tell(Some(&before), Some(&after));
         Ok(())
     }
 
@@ -278,10 +294,12 @@ impl JobStore for MemoryStore {
         settings: &JobSettings,
     ) -> Result<Option<Arc<JobRecord>>, StoreError> {
         let mut content = self.content();
-        Ok(content.jobs.get_mut(&id).map(|entry| {
-            Arc::make_mut(&mut entry.record).settings = settings.clone();
-            entry.record.clone()
-        }))
+        let Some(entry) = content.jobs.get_mut(&id) else { return Ok(None) };
+        let before = entry.record.clone();
+        Arc::make_mut(&mut entry.record).settings = settings.clone();
+        let after = entry.record.clone();
+        content.outbox.tell(Some(&before), Some(&after));
+        Ok(Some(after))
     }
 
     async fn remove(&self, id: JobId, _now: SystemTime) -> Result<bool, StoreError> {
@@ -337,6 +355,43 @@ impl JobStore for MemoryStore {
     async fn close(&self) {}
 }
 
+#[async_trait]
+impl Outbox for MemoryStore {
+    fn watch(&self, observer: Arc<dyn ChangeObserver>) {
+        self.content().outbox.observer = Some(observer);
+    }
+
+    async fn entries(&self) -> Result<Vec<Registration>, StoreError> {
+        Ok(self.content().outbox.entries())
+    }
+
+    async fn register(&self, entry: &Registration) -> Result<(), StoreError> {
+        self.content().outbox.register(entry);
+        Ok(())
+    }
+
+    async fn unregister(&self, id: Uuid) -> Result<bool, StoreError> {
+        Ok(self.content().outbox.unregister(id))
+    }
+
+    async fn publish(&self, outgoing: Vec<Outgoing>) -> Result<(), StoreError> {
+        self.content().outbox.publish(outgoing);
+        Ok(())
+    }
+
+    async fn pending(&self, destination: Uuid, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        Ok(self.content().outbox.pending(destination, limit))
+    }
+
+    async fn settle(&self, destination: Uuid, sequence: u64) -> Result<u64, StoreError> {
+        Ok(self.content().outbox.settle(destination, sequence))
+    }
+
+    async fn queue(&self, destination: Uuid) -> Result<Option<QueueState>, StoreError> {
+        Ok(self.content().outbox.queue(destination))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,4 +411,22 @@ mod tests {
     }
 
     run_on!(Memory);
+
+    mod outbox {
+        use super::*;
+        use crate::conformance_outbox::{OutboxFactory, run_on};
+
+        #[async_trait]
+        impl OutboxFactory for Memory {
+            fn fresh() -> Self {
+                Self(Arc::default())
+            }
+
+            async fn open(&self) -> (Arc<dyn JobStore>, Arc<dyn Outbox>) {
+                (self.0.clone(), self.0.clone())
+            }
+        }
+
+        run_on!(Memory);
+    }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use cimwright_broker::history::history;
+use cimwright_broker::indications::{Indications, IndicationsConfig, Parts};
 use cimwright_broker::{Answer, Broker, Limits, Principal, Role};
 use cimwright_cim::operation::{Operation, OperationResult, Param, Request};
 use cimwright_cim::{
@@ -11,7 +12,7 @@ use cimwright_cim::{
 use cimwright_codec::mof::{Source, compile_schema};
 use cimwright_jobs::live::Wish;
 use cimwright_jobs::{
-    Affected, JobKind, JobKinds, JobSpec, JobStore, Jobs, JobsConfig, ManualClock, Progress, Step,
+    Affected, JobKind, JobKinds, JobSpec, JobStore, Jobs, JobsConfig, ManualClock, Outbox, Progress, Step,
     StepContext, StepError,
 };
 use cimwright_sdk::{
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) const V1: &str = "root/virtualization";
 pub(crate) const V2: &str = "root/virtualization/v2";
 pub(crate) const DMTF: &str = "root/dmtf";
+pub(crate) const INTEROP: &str = "root/interop";
 pub(crate) const FAMILY: &str = "test.storage";
 
 /// A broker and what stands behind it.
@@ -38,6 +40,7 @@ pub(crate) struct House {
     pub(crate) script: Arc<Script>,
     /// The instances of Test_Slow come as permits are added.
     pub(crate) gate: Arc<Semaphore>,
+    pub(crate) indications: Option<Indications>,
 }
 
 /// How the jobs that wait are to end, by their names.
@@ -296,13 +299,23 @@ pub(crate) fn schema(namespace: &str) -> Schema {
             Source::new("cim/v2.mof", include_str!("../../../../schema/cim/v2.mof")),
             Source::new("virtualization/v2.mof", include_str!("../../../../schema/virtualization/v2.mof")),
         ),
+        INTEROP => (
+            Source::new("cim/v2.mof", include_str!("../../../../schema/cim/v2.mof")),
+            Source::new("interop.mof", include_str!("../../../../schema/interop/indications.mof")),
+        ),
         _ => (
             Source::new("cim/v2.mof", include_str!("../../../../schema/cim/v2.mof")),
             Source::new("dmtf.mof", include_str!("dmtf.mof")),
         ),
     };
     let history = Source::new("history.mof", include_str!("../../../../schema/cimwright/history.mof"));
-    match compile_schema(&[qualifiers, cim, own, history, test], &namespace.into()) {
+    let told = Source::new("indications.mof", include_str!("../../../../schema/cim/indications.mof"));
+    let sources = if namespace == INTEROP {
+        vec![qualifiers, cim, told, own]
+    } else {
+        vec![qualifiers, cim, told, own, history, test]
+    };
+    match compile_schema(&sources, &namespace.into()) {
         Ok(schema) => schema,
         Err(mistakes) => panic!("{mistakes:?}"),
     }
@@ -325,24 +338,60 @@ impl House {
         config: JobsConfig,
         limits: Limits,
     ) -> Self {
+        Self::assembled(front, store, config, limits, None).await
+    }
+
+    /// A house that tells whoever subscribes. It keeps nothing when it goes but `store`.
+    pub(crate) async fn telling(store: Arc<MemoryStore>, indications: IndicationsConfig) -> Self {
+        let config = JobsConfig { concurrency: 64, ..JobsConfig::default() };
+        let front = Arc::clone(&store) as Arc<dyn JobStore>;
+        Self::assembled(front, store, config, Limits::default(), Some(indications)).await
+    }
+
+    async fn assembled(
+        front: Arc<dyn JobStore>,
+        store: Arc<MemoryStore>,
+        config: JobsConfig,
+        limits: Limits,
+        indications: Option<IndicationsConfig>,
+    ) -> Self {
         let script = Arc::new(Script::default());
         let gate = Arc::new(Semaphore::new(0));
         let clock = Arc::new(ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
         let mut kinds = JobKinds::new();
         kinds.register(Arc::new(Kind(Arc::clone(&script))));
+        let namespaces: Vec<_> =
+            [V1, V2, DMTF, INTEROP].map(|n| (NamespaceName::new(n), schema(n))).into_iter().collect();
+        let indications = match indications {
+            None => None,
+            Some(config) => {
+                let parts = Parts {
+                    outbox: Arc::clone(&store) as Arc<dyn Outbox>,
+                    clock: clock.clone(),
+                    namespaces: &namespaces,
+                    dialects: plugin(&gate).dialects,
+                    parser: Arc::new(cimwright_codec::query::parse),
+                    config,
+                };
+                Some(Indications::open(parts).await.unwrap())
+            }
+        };
         let jobs = Jobs::open(front, clock.clone(), kinds, config).await.unwrap();
         let mut builder = Broker::builder(jobs.clone())
             .plugin(plugin(&gate))
             .plugin(history(&jobs, &[V1.into(), V2.into()]))
             .limits(limits);
-        for namespace in [V1, V2, DMTF] {
-            builder = builder.namespace(namespace.into(), schema(namespace));
+        for (namespace, schema) in namespaces {
+            builder = builder.namespace(namespace, schema);
+        }
+        if let Some(indications) = &indications {
+            builder = builder.indications(indications.clone());
         }
         let parser = Arc::new(|text: &str| {
             cimwright_codec::cimxml::parse_instance_text(text).map_err(|e| e.to_string())
         });
         let broker = builder.embedded_parser(parser).build().unwrap();
-        Self { broker, jobs, store, clock, script, gate }
+        Self { broker, jobs, store, clock, script, gate, indications }
     }
 
     /// Asks as `who`, and fetches a stream to its end.

@@ -303,7 +303,7 @@ async fn what_cannot_be_changed_is_refused() {
             CimStatus::InvalidParameter,
         ),
         (change(&seen_in(V1, "Msvm_ConcreteJob", &v1), "Notify", "x"), CimStatus::NotFound),
-        (change(&at(V1, disk("a")), "Size", Value::Uint64(1)), CimStatus::NotSupported),
+        (change(&at(V1, disk("a")), "Size", Value::Uint64(1)), CimStatus::AccessDenied),
         (change(&at(V1, disk("c")), "Size", Value::Uint64(1)), CimStatus::NotFound),
         (wrong_class, CimStatus::InvalidParameter),
     ];

@@ -8,6 +8,7 @@ mod classes;
 mod control;
 mod history;
 mod house;
+mod indications;
 mod instances;
 mod methods;
 mod pull;

@@ -38,6 +38,45 @@ async fn jobs_are_found_by_what_they_show() {
 }
 
 #[tokio::test]
+async fn the_other_language_finds_the_same_and_knows_more() {
+    let house = House::open().await;
+    let good = house.start(&operator(), V2, "ok", "good").await;
+    let bad = house.start(&operator(), V2, "fail", "bad").await;
+    house.until(&good, 7).await;
+    house.until(&bad, 10).await;
+    let rows = [
+        ("SELECT * FROM Msvm_StorageJob", 2),
+        ("SELECT * FROM CIM_ConcreteJob j WHERE j.JobState = #'Exception'", 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE JobState <> #'Exception' AND Name LIKE 'g.*'", 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE Name LIKE 'G.*' OR Name = 'GOOD'", 0),
+        ("SELECT * FROM CIM_ConcreteJob j WHERE j ISA Msvm_StorageJob", 2),
+        ("SELECT * FROM CIM_ConcreteJob WHERE Msvm_StorageJob::JobState = 7", 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE ANY OperationalStatus[*] = 2", 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE EVERY OperationalStatus[*] = 17", 0),
+        ("SELECT * FROM CIM_ConcreteJob WHERE OperationalStatus[0] = 2 OR OperationalStatus[1] = 2", 1),
+        ("SELECT * FROM CIM_ConcreteJob WHERE Name <> ElementName OR ElementName IS NULL", 0),
+    ];
+    for (text, count) in rows {
+        let query = parse("DMTF:CQL", text).unwrap();
+        let found = house.items(V2, Operation::ExecQuery { query }).await;
+        assert_eq!(found.map(|f| f.len()), Ok(count), "{text}");
+    }
+    let wrong = [
+        "SELECT Nope FROM CIM_ConcreteJob",
+        "SELECT * FROM CIM_ConcreteJob WHERE JobState = #'Nope'",
+        "SELECT * FROM CIM_ConcreteJob WHERE JobState = '7'",
+        "SELECT * FROM CIM_ConcreteJob WHERE Nope::JobState = 7",
+        "SELECT * FROM CIM_ConcreteJob WHERE Name = JobState",
+        "SELECT * FROM CIM_ConcreteJob WHERE OperationalStatus = 7",
+    ];
+    for text in wrong {
+        let query = parse("DMTF:CQL", text).unwrap();
+        let error = house.items(V2, Operation::ExecQuery { query }).await.unwrap_err();
+        assert_eq!(error.status, CimStatus::InvalidQuery, "{text}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_projection_shows_what_is_selected() {
     let house = House::open().await;
     let job = house.start(&operator(), V2, "ok", "w").await;

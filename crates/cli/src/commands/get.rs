@@ -1,10 +1,9 @@
 //! `cimwright get`
 
 use crate::args::ConnectArgs;
-use crate::exit::{CliError, Exit, say};
-use crate::render::text::clean_line;
-use crate::render::{instance, json};
-use crate::session::{Session, path_text};
+use crate::exit::{CliError, Exit};
+use crate::output::{self, Format, OutputArgs};
+use crate::session::Session;
 use cimwright_cim::{NamespaceName, ObjectPath};
 
 /// Show an instance, or the paths of the instances of a class
@@ -17,6 +16,13 @@ pub(crate) struct Args {
     #[arg(long)]
     all: bool,
 
+    /// Show only these properties
+    #[arg(long, alias = "pl", value_name = "NAMES", value_delimiter = ',')]
+    property_list: Vec<String>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -26,27 +32,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let session = Session::open(&args.connect).await?;
     match session.object(&args.path).await? {
         ObjectPath::Instance(path) => {
-            let found = session.client.get_instance(&path, None).await?;
-            if session.json {
-                say(&json::pretty(&json::instance(&found)))?;
-            } else {
-                // The class only adds remarks; without it the instance is still worth showing.
-                let namespace = path.namespace.clone().unwrap_or_else(|| NamespaceName::new(""));
-                let class = session.client.get_class(&namespace, found.class.as_str()).await.ok();
-                say(&instance::text(&found, class.as_ref(), args.all))?;
-            }
+            let list: Vec<&str> = args.property_list.iter().map(String::as_str).collect();
+            let list = (!list.is_empty()).then_some(&list[..]);
+            let found = session.client.get_instance(&path, list).await?;
+            output::one_instance(&session, &found, args.output.format(&session, Format::Text), args.all)
+                .await?;
         }
         ObjectPath::Class(path) => {
             let namespace = path.namespace.clone().unwrap_or_else(|| NamespaceName::new(""));
             let names = session.client.enumerate_instance_names(&namespace, path.class.as_str()).await?;
-            let names: Vec<String> = names.iter().map(path_text).collect();
-            if session.json {
-                say(&json::pretty(&names.into()))?;
-            } else {
-                for name in names {
-                    say(&clean_line(&name))?;
-                }
-            }
+            output::paths(&names, args.output.format(&session, Format::Text))?;
         }
     }
     Ok(Exit::Ok)

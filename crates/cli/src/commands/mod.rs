@@ -1,12 +1,18 @@
 //! One file per command. Each has its arguments, `run`, and what it alone needs.
 
+pub(crate) mod assoc;
 pub(crate) mod cancel;
 pub(crate) mod change;
+pub(crate) mod class;
 pub(crate) mod completions;
+pub(crate) mod enumerate;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod invoke;
 pub(crate) mod jobs;
+pub(crate) mod ls;
+pub(crate) mod mof;
+pub(crate) mod query;
 pub(crate) mod watch;
 pub(crate) mod why;
 

@@ -96,7 +96,7 @@ fn push_quoted(out: &mut String, text: &str) {
 }
 
 /// What a value means: the names of numbers, and times that can be read.
-fn remark(property: &Property, class: Option<&Class>) -> Option<String> {
+pub(crate) fn remark(property: &Property, class: Option<&Class>) -> Option<String> {
     let declared = class.and_then(|c| c.property(property.name.as_str()));
     let name = |value: &Value| {
         let number = value.as_i128()?;

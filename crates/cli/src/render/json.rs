@@ -1,6 +1,6 @@
 //! CIM values as JSON. An embedded instance is an object with its class under `$class`; a reference is the text of its path.
 
-use cimwright_cim::{Instance, ObjectPath, Value as Cim};
+use cimwright_cim::{Class, Instance, ObjectPath, Qualifier, Value as Cim};
 use cimwright_client::job::{ErrorView, JobSnapshot};
 use cimwright_codec::uri;
 use serde_json::{Map, Value, json};
@@ -44,6 +44,66 @@ pub(crate) fn instance(instance: &Instance) -> Value {
         object.insert(property.name.to_string(), value(property.value.as_ref()));
     }
     Value::Object(object)
+}
+
+/// A class: its features with their types and qualifiers.
+pub(crate) fn class(class: &Class) -> Value {
+    let properties: Map<String, Value> = class
+        .properties
+        .iter()
+        .map(|p| {
+            let property = json!({
+                "type": p.cim_type.keyword(),
+                "isArray": p.is_array,
+                "referenceClass": p.reference_class.as_ref().map(|c| c.as_str()),
+                "value": value(p.value.as_ref()),
+                "classOrigin": p.class_origin.as_ref().map(|c| c.as_str()),
+                "propagated": p.propagated,
+                "qualifiers": qualifiers(&p.qualifiers),
+            });
+            (p.name.to_string(), property)
+        })
+        .collect();
+    let methods: Map<String, Value> = class
+        .methods
+        .iter()
+        .map(|m| {
+            let parameters: Vec<Value> = m
+                .parameters
+                .iter()
+                .map(|p| {
+                    json!({
+                        "name": p.name.as_str(),
+                        "type": p.cim_type.keyword(),
+                        "isArray": p.is_array,
+                        "referenceClass": p.reference_class.as_ref().map(|c| c.as_str()),
+                        "qualifiers": qualifiers(&p.qualifiers),
+                    })
+                })
+                .collect();
+            let method = json!({
+                "returnType": m.return_type.map(|t| t.keyword()),
+                "classOrigin": m.class_origin.as_ref().map(|c| c.as_str()),
+                "propagated": m.propagated,
+                "parameters": parameters,
+                "qualifiers": qualifiers(&m.qualifiers),
+            });
+            (m.name.to_string(), method)
+        })
+        .collect();
+    json!({
+        "$class": class.name.as_str(),
+        "superclass": class.superclass.as_ref().map(|c| c.as_str()),
+        "qualifiers": qualifiers(&class.qualifiers),
+        "properties": properties,
+        "methods": methods,
+    })
+}
+
+fn qualifiers(qualifiers: &[Qualifier]) -> Value {
+    let all: Map<String, Value> =
+        qualifiers.iter().map(|q| (q.name.to_string(), value(q.value.as_ref()))).collect();
+    Value::Object(all)
 }
 
 /// The chief facts of a job.

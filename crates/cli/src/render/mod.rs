@@ -3,5 +3,6 @@
 pub(crate) mod instance;
 pub(crate) mod job;
 pub(crate) mod json;
+pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod why;

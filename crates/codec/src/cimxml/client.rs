@@ -1,7 +1,7 @@
 //! Writing requests: what this project's own tools send to any WBEM server.
 
 use super::encode::Writer;
-use super::query_text::{LANGUAGE, query_text};
+use super::query_text::{language, query_text};
 use super::response::{EPILOGUE, open_message};
 use super::text::push_unsigned;
 use crate::uri;
@@ -9,7 +9,7 @@ use cimwright_cim::operation::{
     AssociationFilter, ClassOptions, InstanceOptions, ObjectShape, OpenOptions, PullKind,
 };
 use cimwright_cim::query::Query;
-use cimwright_cim::{ClassName, InstancePath, Name, ObjectPath, Operation, Request};
+use cimwright_cim::{ClassName, InstancePath, Name, NamespaceName, ObjectPath, Operation, Request};
 
 /// The CIM headers that go with a request, ready to be sent. CIMOperation is `MethodCall` for all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +26,21 @@ pub fn operation_name(operation: &Operation) -> &str {
         Operation::GetClass { .. } => "GetClass",
         Operation::EnumerateClasses { .. } => "EnumerateClasses",
         Operation::EnumerateClassNames { .. } => "EnumerateClassNames",
+        Operation::CreateClass { .. } => "CreateClass",
+        Operation::ModifyClass { .. } => "ModifyClass",
+        Operation::DeleteClass { .. } => "DeleteClass",
         Operation::GetQualifier { .. } => "GetQualifier",
         Operation::EnumerateQualifiers => "EnumerateQualifiers",
+        Operation::SetQualifier { .. } => "SetQualifier",
+        Operation::DeleteQualifier { .. } => "DeleteQualifier",
         Operation::GetInstance { .. } => "GetInstance",
         Operation::EnumerateInstances { .. } => "EnumerateInstances",
         Operation::EnumerateInstanceNames { .. } => "EnumerateInstanceNames",
         Operation::CreateInstance { .. } => "CreateInstance",
         Operation::ModifyInstance { .. } => "ModifyInstance",
         Operation::DeleteInstance { .. } => "DeleteInstance",
+        Operation::GetProperty { .. } => "GetProperty",
+        Operation::SetProperty { .. } => "SetProperty",
         Operation::Associators { .. } => "Associators",
         Operation::AssociatorNames { .. } => "AssociatorNames",
         Operation::References { .. } => "References",
@@ -90,6 +97,28 @@ pub fn encode_request(message_id: &str, request: &Request) -> (Vec<u8>, RequestH
     (writer.out.into_bytes(), headers)
 }
 
+/// Writes an ExecQuery whose text goes to the server as it is: in a language, or with parts of one, that only the server knows.
+pub fn encode_query(
+    message_id: &str,
+    namespace: &NamespaceName,
+    language: &str,
+    query: &str,
+) -> (Vec<u8>, RequestHeaders) {
+    let mut writer = Writer::new(1024, None, None);
+    open_message(&mut writer, message_id);
+    writer.raw("<SIMPLEREQ><IMETHODCALL NAME=\"ExecQuery\">");
+    writer.local_namespace_path(namespace);
+    text(&mut writer, "QueryLanguage", Some(language));
+    text(&mut writer, "Query", Some(query));
+    writer.raw("</IMETHODCALL></SIMPLEREQ>");
+    writer.raw(EPILOGUE);
+    let headers = RequestHeaders {
+        cim_method: "ExecQuery".to_owned(),
+        cim_object: uri::percent_encode(namespace.as_str()),
+    };
+    (writer.out.into_bytes(), headers)
+}
+
 fn local(target: &ObjectPath, request: &Request) -> ObjectPath {
     let mut target = target.clone();
     let (host, namespace) = match &mut target {
@@ -118,7 +147,15 @@ fn push_parameters(w: &mut Writer<'_>, operation: &Operation) {
             class_parameter(w, "ClassName", class.as_ref());
             flag(w, "DeepInheritance", *deep);
         }
-        Operation::GetQualifier { name } => text(w, "QualifierName", Some(name.as_str())),
+        Operation::CreateClass { class } => parameter(w, "NewClass", |w| w.class(class)),
+        Operation::ModifyClass { class } => parameter(w, "ModifiedClass", |w| w.class(class)),
+        Operation::DeleteClass { class } => class_parameter(w, "ClassName", Some(class)),
+        Operation::GetQualifier { name } | Operation::DeleteQualifier { name } => {
+            text(w, "QualifierName", Some(name.as_str()));
+        }
+        Operation::SetQualifier { declaration } => {
+            parameter(w, "QualifierDeclaration", |w| w.qualifier_declaration(declaration));
+        }
         Operation::EnumerateQualifiers | Operation::InvokeMethod { .. } | Operation::Unsupported { .. } => {}
         Operation::GetInstance { path, options } => {
             instance_parameter(w, "InstanceName", path);
@@ -143,6 +180,17 @@ fn push_parameters(w: &mut Writer<'_>, operation: &Operation) {
             property_list(w, list.as_deref());
         }
         Operation::DeleteInstance { path } => instance_parameter(w, "InstanceName", path),
+        Operation::GetProperty { path, property } => {
+            instance_parameter(w, "InstanceName", path);
+            text(w, "PropertyName", Some(property.as_str()));
+        }
+        Operation::SetProperty { path, property, value } => {
+            instance_parameter(w, "InstanceName", path);
+            text(w, "PropertyName", Some(property.as_str()));
+            if let Some(value) = value {
+                parameter(w, "NewValue", |w| w.value(value, false));
+            }
+        }
         Operation::Associators { object, filter, options } => {
             object_parameter(w, object);
             association_filter(w, filter, true);
@@ -308,6 +356,6 @@ fn open_options(w: &mut Writer<'_>, open: &OpenOptions) {
 }
 
 fn query_parameters(w: &mut Writer<'_>, language_name: &str, text_name: &str, query: &Query) {
-    text(w, language_name, Some(LANGUAGE));
+    text(w, language_name, Some(language(query)));
     text(w, text_name, Some(&query_text(query)));
 }

@@ -121,7 +121,13 @@ fn intrinsic_result(
     let answer = Answer::of(response)?;
     let objects = |default| instances(&answer, request, default, scope);
     Ok(match &request.operation {
-        Operation::ModifyInstance { .. }
+        Operation::CreateClass { .. }
+        | Operation::ModifyClass { .. }
+        | Operation::DeleteClass { .. }
+        | Operation::SetQualifier { .. }
+        | Operation::DeleteQualifier { .. }
+        | Operation::SetProperty { .. }
+        | Operation::ModifyInstance { .. }
         | Operation::DeleteInstance { .. }
         | Operation::CloseEnumeration { .. }
         | Operation::InvokeMethod { .. }
@@ -146,6 +152,12 @@ fn intrinsic_result(
             path.namespace = Some(request.namespace.clone());
             OperationResult::Created(path)
         }
+        // The message does not state a type: what comes is text, arrays of text or references.
+        Operation::GetProperty { .. } => OperationResult::Property(match answer.returned.as_slice() {
+            [] => None,
+            [one] => value(*one, Stated::default(), scope)?.ok_or_else(|| response.misplaced(*one))?,
+            _ => return Err(response.incomplete()),
+        }),
         Operation::EnumerateInstances { .. } => objects(ObjectShape::NamedInstance)?,
         Operation::EnumerateInstanceNames { .. } => objects(ObjectShape::InstanceName)?,
         Operation::ExecQuery { .. } => objects(ObjectShape::Object)?,

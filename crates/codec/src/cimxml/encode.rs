@@ -3,7 +3,7 @@
 use super::text::{push_attribute, push_real32, push_real64, push_signed, push_text, push_unsigned};
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{
-    CimType, ClassName, ClassPath, Embedded, Instance, InstancePath, NamespaceName, ObjectPath, Param,
+    CimType, Class, ClassName, ClassPath, Embedded, Instance, InstancePath, NamespaceName, ObjectPath, Param,
     Property, Value,
 };
 use std::fmt::Write;
@@ -12,6 +12,31 @@ use std::fmt::Write;
 pub fn instance_text(instance: &Instance) -> String {
     let mut writer = Writer::new(1024, None, None);
     writer.instance(instance);
+    writer.out
+}
+
+/// An instance as a client shows it: VALUE.INSTANCEWITHPATH, or INSTANCE if its path is not known.
+pub fn instance_with_path_text(instance: &Instance) -> String {
+    let mut writer = Writer::new(1024, None, None);
+    let shape = match instance.path {
+        Some(_) => ObjectShape::InstanceWithPath,
+        None => ObjectShape::Instance,
+    };
+    writer.object(shape, instance);
+    writer.out
+}
+
+/// The text of a path in CIM-XML: INSTANCEPATH.
+pub fn instance_path_text(path: &InstancePath) -> String {
+    let mut writer = Writer::new(256, None, None);
+    writer.instance_path(path);
+    writer.out
+}
+
+/// The text of a class in CIM-XML.
+pub fn class_text(class: &Class) -> String {
+    let mut writer = Writer::new(4096, None, None);
+    writer.class(class);
     writer.out
 }
 

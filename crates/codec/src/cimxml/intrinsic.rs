@@ -1,15 +1,16 @@
 //! Reading intrinsic calls: names, parameters and defaults of DSP0200 5.3 and 5.4.
 
+use super::declaration::{class, qualifier_declaration};
 use super::error::Refusal;
 use super::object::{instance, instance_with_path};
 use super::path::{class_name, instance_name};
-use super::value::Scope;
+use super::value::{Scope, Stated, value};
 use super::xml::{Attr, Element, Tag, shorten};
 use cimwright_cim::coerce::parse_integer;
 use cimwright_cim::operation::{AssociationFilter, ClassOptions, InstanceOptions, OpenOptions, PullKind};
 use cimwright_cim::query::Query;
 use cimwright_cim::{
-    CimError, ClassName, ClassPath, InstancePath, Name, NamespaceName, ObjectPath, Operation,
+    CimError, Class, ClassName, ClassPath, InstancePath, Name, NamespaceName, ObjectPath, Operation, Value,
 };
 
 /// The operation that an IMETHODCALL asks for.
@@ -37,10 +38,25 @@ pub(super) fn operation(
             class: p.class("ClassName")?,
             deep: p.flag("DeepInheritance", false)?,
         },
+        "CreateClass" => Operation::CreateClass { class: Box::new(p.declared_class("NewClass")?) },
+        "ModifyClass" => Operation::ModifyClass { class: Box::new(p.declared_class("ModifiedClass")?) },
+        "DeleteClass" => Operation::DeleteClass { class: p.required("ClassName", Parameters::class)? },
         "GetQualifier" => {
             Operation::GetQualifier { name: p.required("QualifierName", Parameters::string)?.into() }
         }
         "EnumerateQualifiers" => Operation::EnumerateQualifiers,
+        "SetQualifier" => {
+            let declaration = match p.required("QualifierDeclaration", |p, name| Ok(p.take(name)))? {
+                element if element.tag() == Tag::QualifierDeclaration => {
+                    qualifier_declaration(element, scope)?
+                }
+                other => return Err(wrong_kind("QualifierDeclaration", other)),
+            };
+            Operation::SetQualifier { declaration: Box::new(declaration) }
+        }
+        "DeleteQualifier" => {
+            Operation::DeleteQualifier { name: p.required("QualifierName", Parameters::string)?.into() }
+        }
         "GetInstance" => {
             p.deprecated(&["LocalOnly", "IncludeQualifiers"])?;
             Operation::GetInstance {
@@ -80,6 +96,15 @@ pub(super) fn operation(
         "DeleteInstance" => {
             Operation::DeleteInstance { path: p.required("InstanceName", Parameters::instance_path)? }
         }
+        "GetProperty" => Operation::GetProperty {
+            path: p.required("InstanceName", Parameters::instance_path)?,
+            property: p.required("PropertyName", Parameters::string)?.into(),
+        },
+        "SetProperty" => Operation::SetProperty {
+            path: p.required("InstanceName", Parameters::instance_path)?,
+            property: p.required("PropertyName", Parameters::string)?.into(),
+            value: p.untyped_value("NewValue")?,
+        },
         "Associators" => {
             p.deprecated(&["IncludeQualifiers"])?;
             Operation::Associators {
@@ -157,9 +182,15 @@ pub(super) fn operation(
     Ok(operation)
 }
 
-/// The intrinsic operations that [`Operation`] has. CreateClass, SetProperty and the like are not served; they are answered
-/// as an unknown operation is.
-const NAMES: [&str; 28] = [
+/// The intrinsic operations of DSP0200 1.4.
+const NAMES: [&str; 35] = [
+    "CreateClass",
+    "ModifyClass",
+    "DeleteClass",
+    "SetQualifier",
+    "DeleteQualifier",
+    "GetProperty",
+    "SetProperty",
     "GetInstance",
     "EnumerateInstances",
     "EnumerateInstanceNames",
@@ -283,6 +314,20 @@ impl<'d, 'c> Parameters<'d, 'c> {
             Some(element) if element.tag() == Tag::ClassName => class_name(element).map(Some),
             Some(other) => Err(wrong_kind(name, other)),
         }
+    }
+
+    /// The class that CreateClass and ModifyClass are given.
+    fn declared_class(&mut self, name: &str) -> Result<Class, Refusal> {
+        match self.required(name, |p, name| Ok(p.take(name)))? {
+            element if element.tag() == Tag::Class => class(element, self.scope),
+            other => Err(wrong_kind(name, other)),
+        }
+    }
+
+    /// A value whose type only the class knows.
+    fn untyped_value(&mut self, name: &str) -> Result<Option<Value>, Refusal> {
+        let Some(element) = self.take(name) else { return Ok(None) };
+        value(element, Stated::default(), self.scope)?.ok_or_else(|| wrong_kind(name, element))
     }
 
     fn instance_path(&mut self, name: &str) -> Result<Option<InstancePath>, Refusal> {

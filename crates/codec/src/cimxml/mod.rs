@@ -27,9 +27,9 @@ mod value;
 mod vocabulary;
 mod xml;
 
-pub use client::{RequestHeaders, encode_request, operation_name};
+pub use client::{RequestHeaders, encode_query, encode_request, operation_name};
 pub use client_response::{Response, decode_response};
-pub use encode::instance_text;
+pub use encode::{class_text, instance_path_text, instance_text, instance_with_path_text};
 pub use error::{DecodeError, ResponseError};
 pub use export::{
     EXPORT_INDICATION, decode_export_request, decode_export_response, encode_export_request,

@@ -1,120 +1,175 @@
-//! The WQL text of a parsed query, for sending it to a server.
+//! The text of a parsed query, for sending it to a server: WQL, or DMTF:CQL where the query was written in it.
 
 use super::text::{push_real32, push_real64};
-use cimwright_cim::query::{Comparison, Condition, Pattern, PatternPart, PropertyPath, Query};
-use cimwright_cim::{Name, Value};
+use cimwright_cim::Value;
+use cimwright_cim::query::{Comparison, Condition, Index, Pattern, PatternPart, PropertyPath, Query, Step};
 use std::fmt::Write;
 
-/// The language of what [`query_text`] writes: the one that [`crate::query`] reads.
-pub(super) const LANGUAGE: &str = "WQL";
+/// The language of what [`query_text`] writes. The two tell apart in how they compare strings.
+pub(super) fn language(query: &Query) -> &'static str {
+    if query.fold_case { "WQL" } else { "DMTF:CQL" }
+}
 
-/// The text of a query.
+/// The text of a query, in its [`language`].
 pub(super) fn query_text(query: &Query) -> String {
-    let mut out = String::from("SELECT ");
+    let mut printer = Printer { out: String::from("SELECT "), query, cql: !query.fold_case };
     match &query.select {
-        None => out.push('*'),
-        Some(properties) => separated(&mut out, properties, ", ", push_property),
+        None => printer.out.push('*'),
+        Some(properties) => printer.separated(properties, ", ", Printer::property),
     }
-    out.push_str(" FROM ");
-    out.push_str(query.from.as_str());
+    printer.out.push_str(" FROM ");
+    printer.out.push_str(query.from.as_str());
     if let Some(condition) = &query.condition {
-        out.push_str(" WHERE ");
-        push_condition(&mut out, condition);
+        printer.out.push_str(" WHERE ");
+        printer.condition(condition);
     }
-    out
+    printer.out
 }
 
-fn push_condition(out: &mut String, condition: &Condition) {
-    match condition {
-        Condition::And(all) => separated(out, all, " AND ", push_operand),
-        Condition::Or(any) => separated(out, any, " OR ", push_operand),
-        Condition::Not(inner) => match &**inner {
+struct Printer<'q> {
+    out: String,
+    query: &'q Query,
+    /// DMTF:CQL, not WQL.
+    cql: bool,
+}
+
+impl Printer<'_> {
+    fn condition(&mut self, condition: &Condition) {
+        match condition {
+            Condition::And(all) => self.separated(all, " AND ", Self::operand),
+            Condition::Or(any) => self.separated(any, " OR ", Self::operand),
+            Condition::Not(inner) => match &**inner {
+                Condition::IsNull(property) if quantifier(property).is_none() => {
+                    self.property(property);
+                    self.out.push_str(" IS NOT NULL");
+                }
+                inner => {
+                    self.out.push_str("NOT ");
+                    self.operand(inner);
+                }
+            },
+            Condition::Compare { property, operator, constant } => {
+                self.tested(property);
+                self.out.push_str(sign(*operator));
+                self.constant(constant);
+            }
+            Condition::CompareProperties { left, operator, right } => {
+                self.tested(left);
+                self.out.push_str(sign(*operator));
+                self.property(right);
+            }
+            Condition::CompareSymbol { property, operator, symbol } => {
+                self.tested(property);
+                self.out.push_str(sign(*operator));
+                self.out.push('#');
+                push_quoted(&mut self.out, symbol);
+            }
             Condition::IsNull(property) => {
-                push_property(out, property);
-                out.push_str(" IS NOT NULL");
+                self.tested(property);
+                self.out.push_str(" IS NULL");
             }
-            inner => {
-                out.push_str("NOT ");
-                push_operand(out, inner);
+            Condition::Like { property, pattern } => {
+                self.tested(property);
+                self.out.push_str(" LIKE ");
+                let text = if self.cql { expression_text(pattern) } else { pattern_text(pattern) };
+                push_quoted(&mut self.out, &text);
             }
-        },
-        Condition::Compare { property, operator, constant } => {
-            push_property(out, property);
-            out.push_str(match operator {
-                Comparison::Equal => " = ",
-                Comparison::NotEqual => " <> ",
-                Comparison::Less => " < ",
-                Comparison::LessOrEqual => " <= ",
-                Comparison::Greater => " > ",
-                Comparison::GreaterOrEqual => " >= ",
-            });
-            push_constant(out, constant);
-        }
-        Condition::IsNull(property) => {
-            push_property(out, property);
-            out.push_str(" IS NULL");
-        }
-        Condition::Like { property, pattern } => {
-            push_property(out, property);
-            out.push_str(" LIKE ");
-            push_quoted(out, &pattern_text(pattern));
-        }
-        Condition::IsA { property, class } => {
-            if property.0.is_empty() {
-                out.push_str("__this");
-            } else {
-                push_property(out, property);
+            Condition::IsA { property, class } => {
+                match property.0.is_empty() {
+                    true if self.cql => self.out.push_str(self.query.from.as_str()),
+                    true => self.out.push_str("__this"),
+                    false => self.tested(property),
+                }
+                self.out.push_str(" ISA ");
+                self.out.push_str(class.as_str());
             }
-            out.push_str(" ISA ");
-            out.push_str(class.as_str());
+        }
+    }
+
+    /// A condition inside another one: in parentheses unless it is a single test, so that no precedence is needed.
+    fn operand(&mut self, condition: &Condition) {
+        let compound = matches!(condition, Condition::And(_) | Condition::Or(_) | Condition::Not(_));
+        if compound {
+            self.out.push('(');
+        }
+        self.condition(condition);
+        if compound {
+            self.out.push(')');
+        }
+    }
+
+    fn separated<T>(&mut self, items: &[T], separator: &str, mut push: impl FnMut(&mut Self, &T)) {
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                self.out.push_str(separator);
+            }
+            push(self, item);
+        }
+    }
+
+    /// The property on the left of a test, after the word that says how many of its elements must pass.
+    fn tested(&mut self, path: &PropertyPath) {
+        match quantifier(path) {
+            Some(Index::Every) => self.out.push_str("EVERY "),
+            Some(_) => self.out.push_str("ANY "),
+            None => {}
+        }
+        self.property(path);
+    }
+
+    fn property(&mut self, path: &PropertyPath) {
+        self.separated(&path.0, ".", |printer, step: &Step| {
+            if let Some(scope) = &step.scope {
+                printer.out.push_str(scope.as_str());
+                printer.out.push_str("::");
+            }
+            printer.out.push_str(step.name.as_str());
+            match step.index {
+                None => {}
+                // Writing to a string cannot fail.
+                Some(Index::At(at)) => {
+                    let _ = write!(printer.out, "[{at}]");
+                }
+                Some(Index::Any | Index::Every) => printer.out.push_str("[*]"),
+            }
+        });
+    }
+
+    fn constant(&mut self, constant: &Value) {
+        let out = &mut self.out;
+        match constant {
+            Value::String(text) => push_quoted(out, text),
+            Value::DateTime(time) => push_quoted(out, &time.to_string()),
+            Value::Boolean(value) => out.push_str(if *value { "TRUE" } else { "FALSE" }),
+            Value::Real32(x) => push_real32(out, *x),
+            Value::Real64(x) => push_real64(out, *x),
+            Value::Char16(unit) => {
+                push_quoted(out, &char::from_u32(u32::from(*unit)).unwrap_or('\u{fffd}').to_string());
+            }
+            Value::Reference(path) => push_quoted(out, &crate::uri::to_text(path)),
+            other => match other.as_i128() {
+                Some(n) => {
+                    let _ = write!(out, "{n}");
+                }
+                // No query language compares with arrays or objects.
+                None => out.push_str("NULL"),
+            },
         }
     }
 }
 
-/// A condition inside another one: in parentheses unless it is a single test, so that no precedence is needed.
-fn push_operand(out: &mut String, condition: &Condition) {
-    let compound = matches!(condition, Condition::And(_) | Condition::Or(_) | Condition::Not(_));
-    if compound {
-        out.push('(');
-    }
-    push_condition(out, condition);
-    if compound {
-        out.push(')');
-    }
+fn quantifier(path: &PropertyPath) -> Option<Index> {
+    path.0.last()?.index.filter(|index| index.is_quantified())
 }
 
-fn separated<T>(out: &mut String, items: &[T], separator: &str, mut push: impl FnMut(&mut String, &T)) {
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            out.push_str(separator);
-        }
-        push(out, item);
-    }
-}
-
-fn push_property(out: &mut String, path: &PropertyPath) {
-    separated(out, &path.0, ".", |out, name: &Name| out.push_str(name.as_str()));
-}
-
-fn push_constant(out: &mut String, constant: &Value) {
-    match constant {
-        Value::String(text) => push_quoted(out, text),
-        Value::DateTime(time) => push_quoted(out, &time.to_string()),
-        Value::Boolean(value) => out.push_str(if *value { "TRUE" } else { "FALSE" }),
-        Value::Real32(x) => push_real32(out, *x),
-        Value::Real64(x) => push_real64(out, *x),
-        Value::Char16(unit) => {
-            push_quoted(out, &char::from_u32(u32::from(*unit)).unwrap_or('\u{fffd}').to_string());
-        }
-        Value::Reference(path) => push_quoted(out, &crate::uri::to_text(path)),
-        other => match other.as_i128() {
-            // Writing to a string cannot fail.
-            Some(n) => {
-                let _ = write!(out, "{n}");
-            }
-            // No query language compares with arrays or objects.
-            None => out.push_str("NULL"),
-        },
+fn sign(operator: Comparison) -> &'static str {
+    match operator {
+        Comparison::Equal => " = ",
+        Comparison::NotEqual => " <> ",
+        Comparison::Less => " < ",
+        Comparison::LessOrEqual => " <= ",
+        Comparison::Greater => " > ",
+        Comparison::GreaterOrEqual => " >= ",
     }
 }
 
@@ -129,7 +184,7 @@ fn push_quoted(out: &mut String, text: &str) {
     out.push('\'');
 }
 
-/// A pattern, special characters as sets of one.
+/// A pattern of WQL, special characters as sets of one.
 fn pattern_text(pattern: &Pattern) -> String {
     let mut out = String::new();
     for part in &pattern.0 {
@@ -137,10 +192,35 @@ fn pattern_text(pattern: &Pattern) -> String {
             PatternPart::Literal(c @ ('%' | '_' | '[')) => out.extend(['[', *c, ']']),
             PatternPart::Literal(c) => out.push(*c),
             PatternPart::One => out.push('_'),
-            PatternPart::Any => out.push('%'),
+            // WQL repeats nothing but any character.
+            PatternPart::Any | PatternPart::Repeat(_) => out.push('%'),
             PatternPart::Set { negated, ranges } => push_set(&mut out, *negated, ranges),
         }
     }
+    out
+}
+
+/// A pattern of DMTF:CQL, a backslash before special characters.
+fn expression_text(pattern: &Pattern) -> String {
+    fn push(out: &mut String, part: &PatternPart) {
+        match part {
+            PatternPart::Literal(c) => {
+                if matches!(c, '.' | '*' | '[' | '\\') {
+                    out.push('\\');
+                }
+                out.push(*c);
+            }
+            PatternPart::One => out.push('.'),
+            PatternPart::Any => out.push_str(".*"),
+            PatternPart::Repeat(inner) => {
+                push(out, inner);
+                out.push('*');
+            }
+            PatternPart::Set { negated, ranges } => push_set(out, *negated, ranges),
+        }
+    }
+    let mut out = String::new();
+    pattern.0.iter().for_each(|part| push(&mut out, part));
     out
 }
 
@@ -160,6 +240,15 @@ mod tests {
     use super::*;
     use crate::query::parse;
 
+    #[track_caller]
+    fn reads_back(language: &str, text: &str) {
+        let query = parse(language, text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(super::language(&query), language);
+        let written = query_text(&query);
+        assert_eq!(parse(language, &written), Ok(query), "{written}");
+        assert_eq!(query_text(&parse(language, &written).unwrap()), written);
+    }
+
     #[test]
     fn queries_read_back() {
         for text in [
@@ -169,10 +258,15 @@ mod tests {
             "SELECT * FROM Job WHERE NOT (a = 1 OR b >= -2.5 OR c > 1.0E+30) AND d = TRUE AND e IS NULL",
             "SELECT * FROM Job WHERE (NOT (NOT (a = 18446744073709551615))) OR (a = 1 AND (b = 2 AND c <= 3))",
         ] {
-            let query = parse(LANGUAGE, text).unwrap_or_else(|e| panic!("{text}: {e}"));
-            let written = query_text(&query);
-            assert_eq!(parse(LANGUAGE, &written), Ok(query), "{written}");
-            assert_eq!(query_text(&parse(LANGUAGE, &written).unwrap()), written);
+            reads_back("WQL", text);
+        }
+        for text in [
+            "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob AND \
+             SourceInstance.CIM_ConcreteJob::JobState <> PreviousInstance.CIM_ConcreteJob::JobState",
+            "SELECT j.Name, Source.* FROM Job AS j WHERE ANY Status[*] = 17 AND NOT (EVERY A.B[*] IS NULL) AND j ISA X",
+            "SELECT * FROM Job WHERE S = #'It''s' AND N LIKE 'a*\\\\.[b-d]*.*x' AND A[3] > 0x1F AND B IS NOT NULL",
+        ] {
+            reads_back("DMTF:CQL", text);
         }
     }
 

@@ -196,7 +196,11 @@ fn push_result(writer: &mut Writer<'_>, result: &OperationResult) {
         _ => writer.raw("<IRETURNVALUE>"),
     }
     match result {
-        OperationResult::Void | OperationResult::Method { .. } | OperationResult::Count(None) => {}
+        OperationResult::Void
+        | OperationResult::Method { .. }
+        | OperationResult::Count(None)
+        | OperationResult::Property(None) => {}
+        OperationResult::Property(Some(value)) => writer.value(value, false),
         OperationResult::Class(class) => writer.class(class),
         OperationResult::Classes(classes) => classes.iter().for_each(|c| writer.class(c)),
         OperationResult::ClassNames(names) => names.iter().for_each(|n| writer.class_name(n)),

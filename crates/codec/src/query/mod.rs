@@ -3,8 +3,10 @@
 //! One module per language. [`parse`] is the only place that knows which languages there are: a new one is a variant of
 //! `Language`, a name in [`LANGUAGES`] and a module.
 
+mod cql;
 mod pattern;
 mod scan;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod wql;
@@ -19,18 +21,25 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 pub const MAX_DEPTH: u32 = 64;
 
 /// The names of the languages served, as QueryCapabilities and error messages show them.
-pub const LANGUAGES: &[&str] = &["WQL"];
+pub const LANGUAGES: &[&str] = &["WQL", "DMTF:CQL"];
 
 enum Language {
     Wql,
+    Cql,
 }
 
 impl Language {
-    /// The language with this name in any case, or with this WS-Management dialect URI.
+    /// The language with this name in any case, or with this WS-Management dialect URI. CIM:CQL is what DMTF:CQL was called first.
     fn named(name: &str) -> Option<Self> {
-        const WQL_DIALECT: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
+        const WQL: [&str; 2] = ["WQL", "http://schemas.microsoft.com/wbem/wsman/1/WQL"];
+        const CQL: [&str; 3] = ["DMTF:CQL", "CIM:CQL", "http://schemas.dmtf.org/wbem/cql/1/dsp0202.pdf"];
         let name = name.trim();
-        (name.eq_ignore_ascii_case("WQL") || name.eq_ignore_ascii_case(WQL_DIALECT)).then_some(Self::Wql)
+        let is = |names: &[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+        match () {
+            () if is(&WQL) => Some(Self::Wql),
+            () if is(&CQL) => Some(Self::Cql),
+            () => None,
+        }
     }
 }
 
@@ -56,5 +65,6 @@ pub fn parse(language: &str, text: &str) -> Result<Query, CimError> {
     }
     match language {
         Language::Wql => wql::parse(text),
+        Language::Cql => cql::parse(text),
     }
 }

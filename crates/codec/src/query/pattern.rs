@@ -1,4 +1,5 @@
-//! LIKE patterns of WQL: `%` any run, `_` one character, `[a-f]`, `[abc]` and `[^…]` one of a set.
+//! LIKE patterns. WQL: `%` any run, `_` one character, `[a-f]`, `[abc]` and `[^…]` one of a set. DMTF:CQL: `.` one character,
+//! the same sets, `*` none or more of what stands before it, `\\` before a sign that means itself.
 
 use cimwright_cim::query::{Pattern, PatternPart};
 
@@ -16,6 +17,32 @@ pub(super) fn parse(text: &str) -> Result<Pattern, &'static str> {
             '[' => set(&mut rest)?,
             c => PatternPart::Literal(c),
         });
+    }
+    Ok(Pattern(parts))
+}
+
+/// Reads a pattern of DMTF:CQL.
+pub(super) fn parse_expression(text: &str) -> Result<Pattern, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let part = match c {
+            '.' => PatternPart::One,
+            '[' => set(&mut rest)?,
+            '*' => match parts.pop() {
+                None => return Err("the pattern begins with *, which repeats what stands before it"),
+                // Repeated twice is repeated.
+                Some(PatternPart::One | PatternPart::Any) => PatternPart::Any,
+                Some(PatternPart::Repeat(inner)) => PatternPart::Repeat(inner),
+                Some(part) => PatternPart::Repeat(Box::new(part)),
+            },
+            '\\' => match rest.next() {
+                Some(c) => PatternPart::Literal(c),
+                None => return Err("the pattern ends with a backslash; itself it is written twice"),
+            },
+            c => PatternPart::Literal(c),
+        };
+        parts.push(part);
     }
     Ok(Pattern(parts))
 }

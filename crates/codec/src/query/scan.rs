@@ -1,4 +1,4 @@
-//! Tokens of WQL, and errors that say where.
+//! Tokens of the query languages, and errors that say where.
 
 use cimwright_cim::{CimError, CimStatus};
 use std::borrow::Cow;
@@ -43,15 +43,24 @@ impl Token<'_> {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Whether a quote inside a string may be written twice, as in DMTF:CQL.
+    doubled: bool,
 }
 
 /// Longer signs first.
-const SIGNS: [&str; 16] =
-    ["<>", "<=", ">=", "!=", "=", "<", ">", "(", ")", ",", ".", "*", "{", "}", ";", "@"];
+const SIGNS: [&str; 24] = [
+    "<>", "<=", ">=", "!=", "::", "||", "=", "<", ">", "(", ")", ",", ".", "*", "{", "}", ";", "@", "[", "]",
+    "#", "+", "-", "/",
+];
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, doubled: false }
+    }
+
+    /// A scanner for which a quote inside a string may be written twice.
+    pub(super) fn with_doubled_quotes(text: &'a str) -> Self {
+        Self { doubled: true, ..Self::new(text) }
     }
 
     pub(super) fn next(&mut self) -> Result<Token<'a>, CimError> {
@@ -89,6 +98,11 @@ impl<'a> Scanner<'a> {
         while let Some(length) = rest[from..].find([quote, '\\']) {
             let at = from + length;
             join(&mut text, &rest[from..at]);
+            if self.doubled && rest[at..].starts_with(quote) && rest[at + 1..].starts_with(quote) {
+                join(&mut text, &rest[at..at + 1]);
+                from = at + 2;
+                continue;
+            }
             if rest[at..].starts_with(quote) {
                 return Ok((text, at + 1));
             }

@@ -1,7 +1,9 @@
-//! Tests of WQL: what is read, what is refused and where, and that printing and reading are inverse.
+//! Tests of WQL (those of DMTF:CQL are in `cql`): what is read, what is refused and where, and that printing and reading are inverse.
+
+mod cql;
 
 use super::{MAX_LENGTH, parse};
-use cimwright_cim::query::{Comparison, Condition, Pattern, PatternPart, PropertyPath, Query};
+use cimwright_cim::query::{Comparison, Condition, Pattern, PatternPart, PropertyPath, Query, Step};
 use cimwright_cim::{CimStatus, Name, Value};
 use proptest::collection::vec;
 use proptest::option;
@@ -25,7 +27,7 @@ fn equal(name: &str, constant: impl Into<Value>) -> Condition {
 }
 
 fn path(text: &str) -> PropertyPath {
-    PropertyPath(text.split('.').map(Name::new).collect())
+    PropertyPath(text.split('.').map(Step::of).collect())
 }
 
 fn not(condition: Condition) -> Condition {
@@ -44,10 +46,13 @@ fn the_language_is_compared_without_case() {
     for language in ["WQL", "wql", "Wql", "http://schemas.microsoft.com/wbem/wsman/1/WQL"] {
         assert!(parse(language, "SELECT * FROM X").is_ok(), "{language}");
     }
-    for language in ["DMTF:CQL", "CIM:CQL", "", "WQL2"] {
+    for language in ["DMTF:CQL", "cim:cql", "http://schemas.dmtf.org/wbem/cql/1/dsp0202.pdf"] {
+        assert_eq!(parse(language, "SELECT * FROM X").map(|q| q.fold_case), Ok(false), "{language}");
+    }
+    for language in ["DMTF:FQL", "", "WQL2"] {
         let error = parse(language, "SELECT * FROM X").unwrap_err();
         assert_eq!(error.status, CimStatus::QueryLanguageNotSupported);
-        assert!(error.description.contains("supported: WQL"), "{error}");
+        assert!(error.description.contains("supported: WQL, DMTF:CQL"), "{error}");
     }
 }
 
@@ -247,7 +252,7 @@ fn print_path(path: &PropertyPath) -> String {
     if path.0.is_empty() {
         return "__this".to_owned();
     }
-    path.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
+    path.0.iter().map(|step| step.name.to_string()).collect::<Vec<_>>().join(".")
 }
 
 fn print_condition(condition: &Condition) -> String {
@@ -280,6 +285,9 @@ fn print_condition(condition: &Condition) -> String {
             };
             format!("{} {sign} {constant}", print_path(property))
         }
+        Condition::CompareProperties { .. } | Condition::CompareSymbol { .. } => {
+            panic!("WQL has no such test")
+        }
     }
 }
 
@@ -291,6 +299,7 @@ fn print_pattern(pattern: &Pattern) -> String {
     let part = |part: &PatternPart| match part {
         PatternPart::Any => "%".to_owned(),
         PatternPart::One => "_".to_owned(),
+        PatternPart::Repeat(_) => panic!("WQL has no repetitions"),
         PatternPart::Literal(c @ ('%' | '_' | '[')) => format!("[{c}]"),
         PatternPart::Literal(c) => c.to_string(),
         PatternPart::Set { negated, ranges } => {
@@ -304,7 +313,7 @@ fn print_pattern(pattern: &Pattern) -> String {
 
 fn any_path() -> impl Strategy<Value = PropertyPath> {
     // A prefix keeps names apart from keywords.
-    vec("p_[A-Za-z0-9_é]{0,6}".prop_map(Name::from), 1..4).prop_map(PropertyPath)
+    vec("p_[A-Za-z0-9_é]{0,6}".prop_map(Step::of), 1..4).prop_map(PropertyPath)
 }
 
 fn any_constant() -> impl Strategy<Value = (Comparison, Value)> {

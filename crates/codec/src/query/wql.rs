@@ -1,8 +1,9 @@
 //! WQL: `SELECT … FROM … WHERE …` of the WMI Query Language.
 
 use super::scan::{Kind, Scanner, Token};
+use super::shared::{is_null, number, one_or};
 use super::{MAX_DEPTH, pattern};
-use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query};
+use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query, Step};
 use cimwright_cim::{CimError, CimStatus, Name, Value};
 
 type Parsed<T> = Result<T, CimError>;
@@ -165,7 +166,7 @@ impl<'a> Parser<'a> {
             };
             self.bump()?;
             // `__this` is the object itself, which the model says by an empty path.
-            let this = matches!(property.0.as_slice(), [only] if only.is("__this"));
+            let this = property.plain().is_some_and(|name| name.is("__this"));
             let property = if this { PropertyPath(Vec::new()) } else { property };
             return Ok(Condition::IsA { property, class });
         }
@@ -244,10 +245,10 @@ impl<'a> Parser<'a> {
 
     /// Names with points between them.
     fn path(&mut self, what: &str) -> Parsed<PropertyPath> {
-        let mut names = vec![Name::new(self.name(what)?)];
+        let mut names = vec![Step::of(self.name(what)?)];
         while self.token.is_sign(".") {
             self.bump()?;
-            names.push(Name::new(self.name("a property after the point")?));
+            names.push(Step::of(self.name("a property after the point")?));
         }
         Ok(PropertyPath(names))
     }
@@ -284,35 +285,5 @@ impl<'a> Parser<'a> {
     fn unsupported(&self, problem: &str) -> CimError {
         let Token { start, end, .. } = self.token;
         self.scanner.error(CimStatus::QueryFeatureNotSupported, start, end, problem)
-    }
-}
-
-fn one_or(mut parts: Vec<Condition>, several: fn(Vec<Condition>) -> Condition) -> Condition {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => several(parts),
-    }
-}
-
-fn is_null(property: PropertyPath, negated: bool) -> Condition {
-    let test = Condition::IsNull(property);
-    if negated { Condition::Not(Box::new(test)) } else { test }
-}
-
-/// An integer or a real. Integers keep their sign; those above the range of sint64 are uint64.
-fn number(text: &str) -> Result<Value, &'static str> {
-    let digits = text.trim_start_matches(['+', '-']);
-    if digits.bytes().all(|b| b.is_ascii_digit()) && text.len() - digits.len() <= 1 {
-        return match text.parse::<i64>() {
-            Ok(n) => Ok(Value::Sint64(n)),
-            Err(_) => text.parse::<u64>().map(Value::Uint64).map_err(|_| "the number does not fit 64 bits"),
-        };
-    }
-    let real = text.len() - digits.len() <= 1
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
-    match text.parse::<f64>() {
-        Ok(x) if real && x.is_finite() => Ok(Value::Real64(x)),
-        Ok(_) if real => Err("the number is too large"),
-        _ => Err("this is not a number"),
     }
 }

@@ -1,11 +1,11 @@
 //! Classes and qualifier declarations.
 
-use crate::model::ask;
+use crate::model::{ask, job_path};
 use crate::{Case, case};
 use cimwright_cim::operation::ClassOptions;
 use cimwright_cim::{
-    CimError, CimType, Class, Embedded, Flavor, Method, Operation, OperationResult, Parameter, Property,
-    Qualifier, QualifierDeclaration, QualifierScope, Scopes, Value,
+    CimError, CimStatus, CimType, Class, Embedded, Flavor, Method, Operation, OperationResult, Parameter,
+    Property, Qualifier, QualifierDeclaration, QualifierScope, Scopes, Value,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -56,6 +56,55 @@ pub(crate) fn cases() -> Vec<Case> {
             "s07-no-qualifier",
             ask(Operation::GetQualifier { name: "Nothing".into() }),
             Err(CimError::not_found("there is no qualifier Nothing")),
+        ),
+        case(
+            "s08-create-class",
+            ask(Operation::CreateClass { class: Box::new(job_class()) }),
+            Ok(OperationResult::Void),
+        ),
+        case(
+            "s09-modify-class",
+            ask(Operation::ModifyClass { class: Box::new(Class::new("Msvm_StorageJob")) }),
+            Err(CimError::new(CimStatus::ClassHasChildren, "Msvm_StorageJob has subclasses")),
+        ),
+        case(
+            "s10-delete-class",
+            ask(Operation::DeleteClass { class: "Msvm_StorageJob".into() }),
+            Ok(OperationResult::Void),
+        ),
+        case(
+            "s11-set-qualifier",
+            ask(Operation::SetQualifier { declaration: Box::new(value_map()) }),
+            Ok(OperationResult::Void),
+        ),
+        case(
+            "s12-delete-qualifier",
+            ask(Operation::DeleteQualifier { name: "ValueMap".into() }),
+            Ok(OperationResult::Void),
+        ),
+        case(
+            "s13-get-property",
+            ask(Operation::GetProperty { path: job_path(), property: "JobStatus".into() }),
+            Ok(OperationResult::Property(Some("a <text>".into()))),
+        ),
+        case(
+            "s14-get-property-null",
+            ask(Operation::GetProperty { path: job_path(), property: "JobStatus".into() }),
+            Ok(OperationResult::Property(None)),
+        ),
+        case(
+            "s15-set-property",
+            ask(Operation::SetProperty {
+                path: job_path(),
+                property: "Roles".into(),
+                value: Some(Value::strings(["a", "b"])),
+            }),
+            Ok(OperationResult::Void),
+        ),
+        case(
+            "s16-set-property-null",
+            ask(Operation::SetProperty { path: job_path(), property: "Roles".into(), value: None }),
+            Err(CimError::new(CimStatus::NoSuchProperty, "there is no property Roles")),
         ),
     ]
 }

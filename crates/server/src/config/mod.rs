@@ -2,8 +2,10 @@
 //!
 //! `config/example.toml` shows every key with its meaning and default; a test keeps the two the same.
 
+mod indications;
 mod sections;
 
+pub use indications::{IndicationsConfig, Removal};
 pub use sections::{
     AuthConfig, EngineConfig, EngineUser, JobStoreKind, JobsConfig, LimitsConfig, LogConfig, LogFormat,
     ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig, StorageRoot, TlsConfig, UnixPeer,
@@ -41,6 +43,8 @@ pub struct Config {
     pub providers: ProvidersConfig,
     /// Replication between computers.
     pub replication: ReplicationConfig,
+    /// How indications get to those who subscribed.
+    pub indications: IndicationsConfig,
     /// The file it was read from, for messages.
     #[serde(skip)]
     file: Option<PathBuf>,
@@ -263,8 +267,8 @@ impl Config {
     }
 
     /// Numbers with the least value that works.
-    fn numbers(&self) -> [(&'static str, u64, u64); 14] {
-        let (l, j) = (&self.limits, &self.jobs);
+    fn numbers(&self) -> [(&'static str, u64, u64); 18] {
+        let (l, j, i) = (&self.limits, &self.jobs, &self.indications);
         [
             ("limits.max_body_bytes", l.max_body_bytes as u64, 1024),
             // What hyper needs for its buffer.
@@ -280,6 +284,10 @@ impl Config {
             ("jobs.max_unfinished", j.max_unfinished, 1),
             ("jobs.lease_ms", j.lease_ms, 1000),
             ("jobs.tick_ms", j.tick_ms, 10),
+            ("indications.queue_limit", i.queue_limit, 1),
+            ("indications.retry_interval_ms", i.retry_interval_ms, 1),
+            ("indications.delivery_timeout_ms", i.delivery_timeout_ms, 1),
+            ("indications.lifetime_ms", i.lifetime_ms, 1),
             ("engine.memory_limit_bytes", self.engine.memory_limit_bytes, 64 << 20),
         ]
     }

@@ -275,7 +275,7 @@ impl From<StoredEmbedded> for Embedded {
     }
 }
 
-fn cim_type(word: Cow<'_, str>) -> Result<CimType, FormError> {
+pub(super) fn cim_type(word: Cow<'_, str>) -> Result<CimType, FormError> {
     CimType::from_keyword(&word).ok_or_else(|| FormError::Field {
         form: "value",
         field: "type",

@@ -8,14 +8,17 @@
 
 mod class;
 mod error;
+mod outbox;
 mod path;
 mod record;
+mod repository;
 mod time;
 mod value;
 
 pub(crate) use time::{micros, moment};
 
-use cimwright_jobs::{JobRun, JobSettings, JobSpec, StateRequest, StoreError};
+use cimwright_cim::{Class, Instance, QualifierDeclaration};
+use cimwright_jobs::{Entry, JobRun, JobSettings, JobSpec, StateRequest, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +127,70 @@ pub fn encode_request(request: &StateRequest) -> Result<Vec<u8>, FormError> {
 /// If the bytes are no such form.
 pub fn decode_request(bytes: &[u8]) -> Result<StateRequest, FormError> {
     decode::<record::StoredRequest<'static>>("state request", bytes)?.try_into()
+}
+
+/// The stored form of something a client has registered.
+///
+/// # Errors
+/// As for [`encode_spec`].
+pub fn encode_entry(entry: &Entry) -> Result<Vec<u8>, FormError> {
+    encode("registration", outbox::StoredEntry::from(entry))
+}
+
+/// Reads [`encode_entry`].
+///
+/// # Errors
+/// If the bytes are no such form.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, FormError> {
+    decode::<outbox::StoredEntry<'static>>("registration", bytes)?.try_into()
+}
+
+/// The stored form of a class as declared.
+///
+/// # Errors
+/// As for [`encode_spec`].
+pub fn encode_class(class: &Class) -> Result<Vec<u8>, FormError> {
+    encode("class", repository::ClassForm::from(class))
+}
+
+/// Reads [`encode_class`].
+///
+/// # Errors
+/// If the bytes are no such form.
+pub fn decode_class(bytes: &[u8]) -> Result<Class, FormError> {
+    decode::<repository::ClassForm<'static>>("class", bytes)?.try_into()
+}
+
+/// The stored form of a qualifier declaration.
+///
+/// # Errors
+/// As for [`encode_spec`].
+pub fn encode_qualifier(declaration: &QualifierDeclaration) -> Result<Vec<u8>, FormError> {
+    encode("qualifier declaration", repository::QualifierForm::from(declaration))
+}
+
+/// Reads [`encode_qualifier`].
+///
+/// # Errors
+/// If the bytes are no such form.
+pub fn decode_qualifier(bytes: &[u8]) -> Result<QualifierDeclaration, FormError> {
+    decode::<repository::QualifierForm<'static>>("qualifier declaration", bytes)?.try_into()
+}
+
+/// The stored form of a static instance.
+///
+/// # Errors
+/// As for [`encode_spec`].
+pub fn encode_instance(instance: &Instance) -> Result<Vec<u8>, FormError> {
+    encode("instance", repository::InstanceForm::from(instance))
+}
+
+/// Reads [`encode_instance`].
+///
+/// # Errors
+/// If the bytes are no such form.
+pub fn decode_instance(bytes: &[u8]) -> Result<Instance, FormError> {
+    decode::<repository::InstanceForm<'static>>("instance", bytes)?.try_into()
 }
 
 /// Only the version, for when the rest is of no known shape.

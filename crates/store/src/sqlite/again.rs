@@ -1,7 +1,7 @@
 //! The operations on jobs that run at their time, and run again.
 
 use super::row::{self, RunColumns};
-use super::work::{Op, current};
+use super::work::{Op, current, watched};
 use super::writer::Batch;
 use crate::form::{self, micros};
 use cimwright_jobs::{JobRecord, JobRun, JobSettings, Lease, StoreError};
@@ -44,6 +44,7 @@ impl Op for Recur {
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<(), StoreError>, sqlx::Error> {
         let id = self.lease.job;
+        let watched = watched(batch, id).await?;
         // A pending Terminate (4) or Kill (5) is for the job, not for the run that has ended; it is carried out at once.
         let row = sqlx::query(
             "UPDATE job SET run = ?1, state = ?2, finished = NULL, removal_at = NULL, \
@@ -75,7 +76,9 @@ impl Op for Recur {
         batch.tally.history += 1;
         let old = current(batch, id, &row)?;
         let request = old.request.clone().filter(|r| r.wanted.is_end());
-        batch.put(Arc::new(JobRecord { run: self.run.clone(), request, ..(*old).clone() }));
+        let record = Arc::new(JobRecord { run: self.run.clone(), request, ..(*old).clone() });
+        batch.tell(watched.as_deref(), Some(&record));
+        batch.put(record);
         Ok(Ok(()))
     }
 }
@@ -107,6 +110,7 @@ impl Op for Reschedule {
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<(), StoreError>, sqlx::Error> {
         let id = self.lease.job;
+        let watched = watched(batch, id).await?;
         let row = sqlx::query(
             "UPDATE job SET run = ?1, waiting = ?2, due_at = ?3, until_at = ?4, settings = ?5, priority = ?6, keep = ?7, \
              lease_holder = NULL, lease_token = NULL, lease_expires = NULL \
@@ -126,7 +130,9 @@ impl Op for Reschedule {
         let Some(row) = row else { return Ok(Err(StoreError::LeaseLost(id))) };
         let old = current(batch, id, &row)?;
         let settings = self.settings.clone();
-        batch.put(Arc::new(JobRecord { run: self.run.clone(), settings, ..(*old).clone() }));
+        let record = Arc::new(JobRecord { run: self.run.clone(), settings, ..(*old).clone() });
+        batch.tell(watched.as_deref(), Some(&record));
+        batch.put(record);
         Ok(Ok(()))
     }
 }

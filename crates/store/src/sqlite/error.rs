@@ -11,7 +11,7 @@ const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_NOTADB: u32 = 26;
 
 /// The error of a statement, with what it was for.
-pub(super) fn backend(context: impl Into<String>, error: impl Into<Arc<sqlx::Error>>) -> StoreError {
+pub(crate) fn backend(context: impl Into<String>, error: impl Into<Arc<sqlx::Error>>) -> StoreError {
     let (context, error) = (context.into(), error.into());
     if let sqlx::Error::Decode(what) = error.as_ref() {
         return StoreError::Corrupt(format!("{context}: {what}"));

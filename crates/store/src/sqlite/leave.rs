@@ -1,7 +1,7 @@
 //! The operations by which jobs leave: to the history, and out of it.
 
 use super::row;
-use super::work::{Op, unreadable};
+use super::work::{Op, unreadable, watched};
 use super::writer::Batch;
 use crate::form::micros;
 use cimwright_jobs::{JobId, StoreError};
@@ -19,6 +19,7 @@ impl Op for Remove {
     const NAME: &'static str = "removing a job";
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<bool, StoreError>, sqlx::Error> {
+        let watched = watched(batch, self.id).await?;
         let moved = sqlx::query(
             "INSERT INTO history (id, removed, settings, spec, run) \
              SELECT id, ?1, settings, spec, run FROM job WHERE id = ?2 AND ended = 1",
@@ -34,6 +35,9 @@ impl Op for Remove {
             .bind(row::key(self.id))
             .execute(&mut *batch.conn)
             .await?;
+        if let Some(record) = watched {
+            batch.tell(Some(&record), None);
+        }
         left(batch, &[self.id]);
         Ok(Ok(true))
     }
@@ -62,6 +66,15 @@ impl Op for Expire {
         if rows.is_empty() {
             return Ok(Ok(Vec::new()));
         }
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in &rows {
+            ids.push(row::id(row.try_get(0)?).map_err(unreadable)?);
+        }
+        for id in &ids {
+            if let Some(record) = watched(batch, *id).await? {
+                batch.tell(Some(&record), None);
+            }
+        }
         // The same rows: nothing came between in this transaction.
         sqlx::query(
             "DELETE FROM job WHERE id IN (SELECT id FROM job INDEXED BY job_removal \
@@ -71,10 +84,6 @@ impl Op for Expire {
         .bind(row::limit(self.limit))
         .execute(&mut *batch.conn)
         .await?;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in &rows {
-            ids.push(row::id(row.try_get(0)?).map_err(unreadable)?);
-        }
         left(batch, &ids);
         Ok(Ok(ids))
     }

@@ -20,7 +20,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// Held as long as it lives; the kernel lets go when the process dies, however it dies.
 #[derive(Debug)]
-pub(super) struct StateLock {
+pub(crate) struct StateLock {
     _file: File,
 }
 
@@ -29,7 +29,7 @@ impl StateLock {
     ///
     /// # Errors
     /// If another process (or another store of this one) has it.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
         let lock_path = beside(path);
         let context = |what: &str| format!("{what} {}", lock_path.display());
         let mut file = OpenOptions::new()
@@ -73,7 +73,7 @@ impl StateLock {
 
 /// Makes an empty database file that only this user can read, if there is none. SQLite gives the files it puts beside it the
 /// same mode.
-pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
     let context = || format!("creating {}", path.display());
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {

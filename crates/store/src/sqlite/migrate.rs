@@ -8,8 +8,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqliteConnection};
 
 /// The scripts, in order; the number of those applied is the file's `user_version`. A script that has been released is never
 /// changed: another one follows it.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_jobs.sql"), include_str!("../../migrations/0003_schedule.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_jobs.sql"),
+    include_str!("../../migrations/0002_outbox.sql"),
+    include_str!("../../migrations/0003_schedule.sql"),
+];
 
 /// The script after which the elements of the jobs that are there have to be written into their column.
 const ADDS_ELEMENTS: &str = "ADD COLUMN elements";
@@ -25,6 +28,19 @@ const APPLICATION_ID: i64 = 0x4357_4a53;
 /// # Errors
 /// [`StoreError::Corrupt`] if the file belongs to another program or to a later version of this one.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    bring_up(conn, "job store", APPLICATION_ID, MIGRATIONS).await
+}
+
+/// Applies the scripts of a kind of file, which has `application_id` and is called `what` in the log.
+///
+/// # Errors
+/// As [`migrate`].
+pub(crate) async fn bring_up(
+    conn: &mut SqliteConnection,
+    what: &'static str,
+    application_id: i64,
+    scripts: &'static [&'static str],
+) -> Result<(), StoreError> {
     let failed = |e| backend("reading the version of the database", e);
     let version: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await.map_err(failed)?;
@@ -34,28 +50,28 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreErro
         .fetch_one(&mut *conn)
         .await
         .map_err(failed)?;
-    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+    if application != application_id && (application != 0 || version != 0 || tables != 0) {
         return Err(StoreError::Corrupt("the database file belongs to another program".to_owned()));
     }
     let applied = usize::try_from(version).unwrap_or(usize::MAX);
-    if applied > MIGRATIONS.len() {
+    if applied > scripts.len() {
         return Err(StoreError::Corrupt(format!(
             "the database has schema version {version} and was written by a later version of this program, which knows \
              versions up to {}; run that later version, or restore a backup made before the upgrade",
-            MIGRATIONS.len()
+            scripts.len()
         )));
     }
-    for (number, script) in (1..).zip(MIGRATIONS).skip(applied) {
+    for (number, script) in (1..).zip(scripts).skip(applied) {
         let failed = |e| backend(format!("applying schema version {number}"), e);
         let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         transaction.execute(sqlx::raw_sql(*script)).await.map_err(failed)?;
         if script.contains(ADDS_ELEMENTS) {
             add_elements(&mut transaction).await?;
         }
-        let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}");
+        let stamp = format!("PRAGMA application_id = {application_id}; PRAGMA user_version = {number}");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(stamp))).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        tracing::info!(version = number, "job store schema applied");
+        tracing::info!(version = number, "{what} schema applied");
     }
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! The default store: one SQLite file, one process.
 //!
 //! - `writer`: the only one that writes; many callers share a commit.
-//! - `work`, `again`, `leave`: what it does, one type per method of the trait.
+//! - `work`, `again`, `leave`, `outbox`: what it does, one type per method of the traits.
 //! - `read`: connections that only read, beside the writer.
 //! - `cache`: records that cost no SQL at all.
 //! - `migrate`, `lock`: what happens when the file is opened.
 
 mod again;
 mod cache;
-mod error;
+pub(crate) mod error;
 mod leave;
-mod lock;
-mod migrate;
+pub(crate) mod lock;
+pub(crate) mod migrate;
+mod outbox;
 mod read;
 mod row;
 mod work;
@@ -22,8 +23,8 @@ use again::{Recur, Reschedule};
 use async_trait::async_trait;
 use cache::{Cache, Lookup};
 use cimwright_jobs::{
-    Candidate, ElementKey, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore,
-    Lease, StateRequest, StoreError,
+    Candidate, ChangeObserver, ElementKey, Entry, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun,
+    JobSettings, JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest, StoreError,
 };
 use error::backend;
 use leave::{AbandonLeases, Expire, Remove, TrimHistory};
@@ -34,8 +35,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 use work::{Claim, Configure, Create, Record, Renew, Request};
-use writer::{Queue, Writer};
+use writer::{ObserverSlot, Queue, Writer};
 
 /// How long a statement waits for a lock that somebody from outside (a backup, a person with a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +70,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     cache: Arc<Cache>,
     counts: Arc<Mutex<JobCounts>>,
+    observer: ObserverSlot,
 }
 
 impl SqliteStore {
@@ -102,10 +105,12 @@ impl SqliteStore {
             .await
             .map_err(opening)?;
         let cache = Arc::new(Cache::new(options.cache_records));
+        let observer = ObserverSlot::default();
+        let (queued, group) = (options.queue, options.group);
         let (writer, queue) =
-            Writer::new(conn, cache.clone(), counts.clone(), options.queue, options.group, lock);
+            Writer::new(conn, cache.clone(), counts.clone(), queued, group, lock, observer.clone());
         tokio::spawn(writer.run());
-        Ok(Self { queue, readers, cache, counts })
+        Ok(Self { queue, readers, cache, counts, observer })
     }
 }
 
@@ -264,7 +269,44 @@ impl JobStore for SqliteStore {
     }
 }
 
-fn connect_options(path: &Path) -> SqliteConnectOptions {
+#[async_trait]
+impl Outbox for SqliteStore {
+    fn watch(&self, observer: Arc<dyn ChangeObserver>) {
+        if self.observer.set(observer).is_err() {
+            tracing::error!("the job store is watched already; the second observer is not heard");
+        }
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        outbox::entries(&self.readers).await
+    }
+
+    async fn register(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.queue.run(outbox::Register::new(entry)?).await
+    }
+
+    async fn unregister(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.queue.run(outbox::Unregister { id }).await
+    }
+
+    async fn publish(&self, outgoing: Vec<Outgoing>) -> Result<(), StoreError> {
+        self.queue.run(outbox::Publish { outgoing }).await
+    }
+
+    async fn pending(&self, destination: Uuid, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        outbox::pending(&self.readers, destination, limit).await
+    }
+
+    async fn settle(&self, destination: Uuid, sequence: u64) -> Result<u64, StoreError> {
+        self.queue.run(outbox::Settle { destination, sequence }).await
+    }
+
+    async fn queue(&self, destination: Uuid) -> Result<Option<QueueState>, StoreError> {
+        outbox::queue(&self.readers, destination).await
+    }
+}
+
+pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)

@@ -38,6 +38,40 @@ impl InDirectory {
 
 run_on!(InDirectory);
 
+mod outbox_of_the_store {
+    use super::*;
+    use crate::conformance_outbox::{OutboxFactory, run_on};
+
+    #[async_trait]
+    impl OutboxFactory for InDirectory {
+        fn fresh() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        async fn open(&self) -> (Arc<dyn JobStore>, Arc<dyn Outbox>) {
+            let options =
+                SqliteOptions { cache_records: NonZeroUsize::new(8).unwrap(), ..SqliteOptions::default() };
+            let store = Arc::new(SqliteStore::open(&self.path(), options).await.unwrap());
+            (store.clone(), store)
+        }
+    }
+
+    run_on!(InDirectory);
+
+    /// What nobody waits for any more takes no room.
+    #[tokio::test]
+    async fn delivered_indications_leave_the_file() {
+        let place = <InDirectory as OutboxFactory>::fresh();
+        let (store, outbox) = OutboxFactory::open(&place).await;
+        crate::conformance_outbox::fill_and_settle(&*store, &*outbox).await;
+        store.close().await;
+        let mut conn = place.raw().await;
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM indication").fetch_one(&mut conn).await.unwrap();
+        assert_eq!(left, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_second_server_is_refused_until_the_first_is_closed() {
     let place = InDirectory::fresh();

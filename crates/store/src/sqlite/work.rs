@@ -108,6 +108,7 @@ async fn insert_rows(batch: &mut Batch<'_>, power: usize, rows: &[&Create]) -> R
             batch.tally.unfinished += 1;
         }
         batch.put(create.record.clone());
+        batch.tell(None, Some(&create.record));
     }
     Ok(())
 }
@@ -169,6 +170,7 @@ impl Op for Record {
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<(), StoreError>, sqlx::Error> {
         let id = self.lease.job;
         let ended = self.columns.ended;
+        let watched = watched(batch, id).await?;
         let done = sqlx::query(
             "UPDATE job SET run = ?1, state = ?2, ended = ?3, waiting = ?4, finished = ?5, removal_at = ?6 + keep, \
              due_at = ?10, until_at = CASE WHEN ?3 THEN NULL ELSE until_at END, \
@@ -197,13 +199,17 @@ impl Op for Record {
             batch.tally.unfinished = batch.tally.unfinished.saturating_sub(1);
             batch.tally.finished += 1;
         }
-        match batch.known(id) {
-            Some(old) => batch.put(Arc::new(JobRecord {
-                spec: old.spec.clone(),
-                run: self.run.clone(),
-                settings: old.settings.clone(),
-                request: old.request.clone().filter(|_| !ended),
-            })),
+        match watched.clone().or_else(|| batch.known(id)) {
+            Some(old) => {
+                let record = Arc::new(JobRecord {
+                    spec: old.spec.clone(),
+                    run: self.run.clone(),
+                    settings: old.settings.clone(),
+                    request: old.request.clone().filter(|_| !ended),
+                });
+                batch.tell(watched.as_deref(), Some(&record));
+                batch.put(record);
+            }
             None => batch.forget(id),
         }
         Ok(Ok(()))
@@ -275,6 +281,7 @@ impl Op for Configure {
     const NAME: &'static str = "storing settings";
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<Self::Output, StoreError>, sqlx::Error> {
+        let watched = watched(batch, self.id).await?;
         let row = sqlx::query(
             "UPDATE job SET settings = ?1, priority = ?2, keep = ?3, \
              removal_at = CASE WHEN ended THEN finished + ?3 END, \
@@ -291,6 +298,7 @@ impl Op for Configure {
         let Some(row) = row else { return Ok(Ok(None)) };
         let old = current(batch, self.id, &row)?;
         let record = Arc::new(JobRecord { settings: self.settings.clone(), ..(*old).clone() });
+        batch.tell(watched.as_deref(), Some(&record));
         batch.put(record.clone());
         Ok(Ok(Some(record)))
     }
@@ -310,6 +318,21 @@ pub(super) fn current(
             Ok(record)
         }
     }
+}
+
+/// The record before a change, if somebody wants to know what changes; it is read where it is not known.
+pub(super) async fn watched(batch: &mut Batch<'_>, id: JobId) -> Result<Option<Arc<JobRecord>>, sqlx::Error> {
+    if batch.observer.is_none() {
+        return Ok(None);
+    }
+    if let Some(record) = batch.known(id) {
+        return Ok(Some(record));
+    }
+    let row = sqlx::query("SELECT spec, run, settings, request FROM job WHERE id = ?1")
+        .bind(row::key(id))
+        .fetch_optional(&mut *batch.conn)
+        .await?;
+    row.as_ref().map(|r| row::record(r).map_err(unreadable)).transpose()
 }
 
 /// What is stored cannot be read: an error of the backend, so that the change that came across it is undone.

@@ -11,13 +11,15 @@
 use super::cache::{Cache, Change};
 use super::error::{backend, closed};
 use super::lock::StateLock;
+use super::outbox;
 use super::work::{Create, Op, insert};
 use async_trait::async_trait;
-use cimwright_jobs::{JobCounts, JobId, JobRecord, StoreError};
+use cimwright_jobs::{ChangeObserver, JobCounts, JobId, JobRecord, Outgoing, StoreError};
 use sqlx::{Connection, SqliteConnection};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 /// Where a caller waits.
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -61,7 +63,16 @@ pub(super) struct Batch<'a> {
     pub(super) tally: JobCounts,
     cache: &'a Cache,
     changes: HashMap<JobId, Change>,
+    /// Who says what changes have to be told; `None` while nobody wants to know.
+    pub(super) observer: Option<Arc<dyn ChangeObserver>>,
+    /// What has to be told.
+    pub(super) outgoing: Vec<Outgoing>,
+    /// The destinations whose queues have grown.
+    pub(super) grown: Vec<Uuid>,
 }
+
+/// Where the observer is once there is one.
+pub(super) type ObserverSlot = Arc<OnceLock<Arc<dyn ChangeObserver>>>;
 
 /// Why a transaction came to nothing.
 #[derive(Clone)]
@@ -84,6 +95,7 @@ pub(super) struct Writer {
     counts: Arc<Mutex<JobCounts>>,
     group: usize,
     lock: StateLock,
+    observer: ObserverSlot,
 }
 
 impl Queue {
@@ -124,9 +136,10 @@ impl Writer {
         queue: usize,
         group: usize,
         lock: StateLock,
+        observer: ObserverSlot,
     ) -> (Self, Queue) {
         let (sender, receiver) = mpsc::channel(queue.max(1));
-        (Self { conn, receiver, cache, counts, group: group.max(1), lock }, Queue { sender })
+        (Self { conn, receiver, cache, counts, group: group.max(1), lock, observer }, Queue { sender })
     }
 
     /// Works until the queue is closed and empty.
@@ -190,10 +203,18 @@ impl Writer {
             return Ok(());
         }
         let before = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut batch =
-            Batch { conn: &mut self.conn, tally: before, cache: &self.cache, changes: HashMap::new() };
+        let observer = self.observer.get().cloned();
+        let mut batch = Batch {
+            conn: &mut self.conn,
+            tally: before,
+            cache: &self.cache,
+            changes: HashMap::new(),
+            observer: observer.clone().filter(|o| o.is_active()),
+            outgoing: Vec::new(),
+            grown: Vec::new(),
+        };
         let done = batch.fill(creates, others).await;
-        let Batch { tally, changes, .. } = batch;
+        let Batch { tally, changes, grown, .. } = batch;
         let done = match done {
             Ok(()) => {
                 self.cache.begin(&changes);
@@ -201,6 +222,9 @@ impl Writer {
                     Ok(()) => {
                         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = tally;
                         self.cache.finish(changes);
+                        if let Some(observer) = observer.filter(|_| !grown.is_empty()) {
+                            observer.queued(&grown);
+                        }
                         return Ok(());
                     }
                     Err(e) => Err(Attempt::Whole(Failure::new("making it durable", e))),
@@ -234,7 +258,14 @@ impl Batch<'_> {
         for work in others {
             work.run(self).await.map_err(statement)?;
         }
-        Ok(())
+        outbox::flush(self).await.map_err(statement)
+    }
+
+    /// Notes what a change has to tell, if anybody wants to know.
+    pub(super) fn tell(&mut self, before: Option<&JobRecord>, after: Option<&JobRecord>) {
+        if let Some(observer) = &self.observer {
+            self.outgoing.extend(observer.observe(before, after));
+        }
     }
 
     /// The record as this transaction sees it, if that is known without reading.

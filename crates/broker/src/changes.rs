@@ -1,0 +1,171 @@
+//! CreateInstance, and ModifyInstance and DeleteInstance of what is no job: checked against the class here, done by a provider.
+
+use crate::authorize::Permission;
+use crate::broker::Scope;
+use crate::errors;
+use crate::instances::{absent, find};
+use crate::methods::detached;
+use crate::registry::blank;
+use cimwright_cim::coerce::{Declared, coerce};
+use cimwright_cim::operation::OperationResult;
+use cimwright_cim::{CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, Property};
+use std::sync::Arc;
+
+/// CreateInstance.
+pub(crate) async fn create(scope: Scope, instance: Instance) -> Result<OperationResult, CimError> {
+    let class = Arc::clone(scope.namespace.class(&instance.class)?);
+    let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
+        return Err(nobody("CreateInstance", &class));
+    };
+    let instance = complete(&scope, &class, &instance)?;
+    detached(async move { provider.create(scope.context(), instance).await.map(OperationResult::Created) })
+        .await
+}
+
+/// ModifyInstance of an instance at an exact path that is no job.
+pub(crate) async fn modify(
+    scope: Scope,
+    permission: Permission,
+    path: InstancePath,
+    instance: Instance,
+    property_list: Option<Vec<Name>>,
+) -> Result<OperationResult, CimError> {
+    let class = Arc::clone(scope.namespace.class(&path.class)?);
+    let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
+    administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
+    let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
+        return Err(nobody("ModifyInstance", &class));
+    };
+    let changes = changes(&scope, &class, &present, &instance, property_list.as_deref())?;
+    detached(async move {
+        provider.modify(scope.context(), &path, changes).await?;
+        Ok(OperationResult::Void)
+    })
+    .await
+}
+
+/// DeleteInstance of an instance at an exact path that is no job.
+pub(crate) async fn delete(
+    scope: Scope,
+    permission: Permission,
+    path: InstancePath,
+) -> Result<OperationResult, CimError> {
+    if find(&scope, &path).await?.is_none() {
+        return Err(absent(&path));
+    }
+    administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
+    let class = scope.namespace.class(&path.class)?;
+    let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
+        return Err(nobody("DeleteInstance", class));
+    };
+    detached(async move {
+        provider.delete(scope.context(), &path).await?;
+        Ok(OperationResult::Void)
+    })
+    .await
+}
+
+/// A new instance with every property of its class, each of its declared type; what is not given has the default.
+fn complete(scope: &Scope, class: &Class, given: &Instance) -> Result<Instance, CimError> {
+    let mut instance = blank(class);
+    for property in &given.properties {
+        let Some(declared) = class.property(property.name.as_str()) else {
+            return Err(no_such_property(CimStatus::InvalidParameter, class, &property.name));
+        };
+        let value = fit(scope, declared, property)?;
+        if let Some(slot) = instance.properties.iter_mut().find(|p| p.name == declared.name) {
+            slot.value = value;
+        }
+    }
+    Ok(instance)
+}
+
+/// What ModifyInstance changes (DSP0200 5.3.2.8): the listed properties, or without a list the given ones. A listed one that is
+/// not given gets the default of the class. Keys cannot change; given as they are, they are no mistake.
+fn changes(
+    scope: &Scope,
+    class: &Class,
+    present: &Instance,
+    wanted: &Instance,
+    list: Option<&[Name]>,
+) -> Result<Vec<Property>, CimError> {
+    for property in &wanted.properties {
+        if class.property(property.name.as_str()).is_none() {
+            return Err(no_such_property(CimStatus::NoSuchProperty, class, &property.name));
+        }
+    }
+    let names: Vec<&Name> = match list {
+        Some(list) => list.iter().collect(),
+        None => wanted.properties.iter().map(|p| &p.name).collect(),
+    };
+    let mut changes: Vec<Property> = Vec::new();
+    for name in names {
+        let Some(declared) = class.property(name.as_str()) else {
+            return Err(no_such_property(CimStatus::NoSuchProperty, class, name));
+        };
+        if changes.iter().any(|c| c.name == declared.name) {
+            continue;
+        }
+        let value = match wanted.property(name.as_str()) {
+            Some(property) => fit(scope, declared, property)?,
+            None => declared.value.clone(),
+        };
+        if declared.is_key() {
+            if value.is_some() && value.as_ref() != present.get(name.as_str()) {
+                let text = format!("{name} is a key of {}; the key of an instance cannot change", class.name);
+                return Err(CimError::invalid_parameter(text));
+            }
+            continue;
+        }
+        let plain = Property {
+            value,
+            qualifiers: Vec::new(),
+            class_origin: None,
+            propagated: false,
+            ..declared.clone()
+        };
+        changes.push(plain);
+    }
+    Ok(changes)
+}
+
+/// The value of a property in the declared type.
+fn fit(
+    scope: &Scope,
+    declared: &Property,
+    given: &Property,
+) -> Result<Option<cimwright_cim::Value>, CimError> {
+    let shape =
+        Declared { cim_type: declared.cim_type, is_array: declared.is_array, embedded: declared.embedded };
+    let Some(value) = given.value.clone() else { return Ok(None) };
+    coerce(value, shape, &|text| (scope.inner.parser)(text)).map(Some).map_err(|mismatch| {
+        CimError::invalid_parameter(format!("the property {}: {mismatch}", declared.name))
+    })
+}
+
+/// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.
+pub(crate) fn administrators_only(
+    scope: &Scope,
+    permission: Permission,
+    operation: &str,
+    class: &ClassName,
+) -> Result<(), CimError> {
+    let provider = scope.namespace.instances(class);
+    if permission == Permission::Granted
+        || permission == Permission::OwnJobs && provider.is_some_and(|p| p.knows_owners())
+    {
+        return Ok(());
+    }
+    Err(errors::denied(&scope.principal, format_args!("{operation} of {class}")))
+}
+
+fn nobody(operation: &str, class: &Class) -> CimError {
+    CimError::not_supported(format!(
+        "{operation} is not served for {}; jobs come from the methods of the services",
+        class.name
+    ))
+}
+
+fn no_such_property(status: CimStatus, class: &Class, name: &Name) -> CimError {
+    CimError::new(status, format!("{} has no property {name}", class.name))
+}

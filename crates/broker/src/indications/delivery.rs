@@ -1,0 +1,303 @@
+//! One line per destination: empties its queue in order, tries again, and gives up as its subscriptions say.
+//!
+//! A line owns nothing but its place in the queue. It delivers the oldest indication, and none behind it, until the listener has
+//! taken it or it is too old; what was taken is settled in the store a few at a time, so a crash repeats at most a few, each
+//! with the context and number it had before. Lines know nothing of one another, and jobs know nothing of lines.
+
+use super::config::{IndicationsConfig, RemovalAction};
+use super::rules::Verdict;
+use super::target::Target;
+use super::{Shared, book};
+use async_trait::async_trait;
+use cimwright_cim::{DateTime, Instance, Value};
+use cimwright_jobs::{Queued, StoreError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How many indications are fetched from a queue at a time, and settled together at most.
+const PORTION: usize = 64;
+
+/// How long an indication that was delivered may wait to be settled.
+const SETTLE_AFTER: Duration = Duration::from_millis(500);
+
+/// How long a line waits when the store fails.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Brings an indication to a listener.
+#[async_trait]
+pub trait Deliver: Send + Sync + 'static {
+    /// Delivers one indication. It counts as delivered when this returns `Ok`; dropping the future ends the attempt.
+    ///
+    /// # Errors
+    /// Why the listener did not take it.
+    async fn deliver(
+        &self,
+        destination: Uuid,
+        target: &Target,
+        indication: Instance,
+    ) -> Result<(), DeliveryError>;
+
+    /// Called when a destination is gone, so that connections to it can be closed.
+    fn forget(&self, destination: Uuid);
+}
+
+/// Why a listener did not take an indication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct DeliveryError {
+    /// What was wrong, for the log.
+    pub reason: String,
+}
+
+/// The lines there are.
+#[derive(Default)]
+pub(crate) struct Lines {
+    lines: Mutex<HashMap<Uuid, Line>>,
+}
+
+struct Line {
+    wake: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Lines {
+    /// Tells lines that their queues have grown.
+    pub(crate) fn wake(&self, destinations: &[Uuid]) {
+        let lines = self.lines();
+        for line in destinations.iter().filter_map(|d| lines.get(d)) {
+            line.wake.notify_one();
+        }
+    }
+
+    /// Ends the line of a destination, if it has one.
+    pub(crate) fn end(&self, destination: Uuid) {
+        if let Some(line) = self.lines().remove(&destination) {
+            line.task.abort();
+        }
+    }
+
+    /// Ends all lines.
+    pub(crate) fn close(&self) {
+        for (_, line) in self.lines().drain() {
+            line.task.abort();
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<Uuid, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Begins to empty the queue of a destination. Nothing happens before there is a way to deliver.
+pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
+    let Some(deliver) = shared.deliver.get().cloned() else { return };
+    let (target, context) = {
+        let book = shared.book();
+        let Some(found) = book.destination(destination) else { return };
+        let Some(target) = found.target.clone() else { return };
+        let created = DateTime::from_system_time(found.entry.created);
+        (target, format!("Cimwright:IndicationService#{}#{created}", destination.simple()))
+    };
+    if !target.is_allowed(&shared.config.allowed) {
+        tracing::error!(%target, "indications may no longer be sent there; they wait");
+        return;
+    }
+    let wake = Arc::new(Notify::new());
+    let run = Run {
+        shared: Arc::downgrade(shared),
+        config: shared.config.clone(),
+        deliver,
+        destination,
+        target,
+        context,
+        wake: Arc::clone(&wake),
+        failing: None,
+    };
+    let task = tokio::spawn(run.run()).abort_handle();
+    shared.lines.lines().insert(destination, Line { wake, task });
+}
+
+/// The state of one line.
+struct Run {
+    /// Weak, so that a server that is dropped does not go on delivering.
+    shared: Weak<Shared>,
+    config: IndicationsConfig,
+    deliver: Arc<dyn Deliver>,
+    destination: Uuid,
+    target: Target,
+    /// SequenceContext: the destination's own, from its creation to its end.
+    context: String,
+    wake: Arc<Notify>,
+    failing: Option<Failing>,
+}
+
+/// A listener that does not answer.
+struct Failing {
+    since: Instant,
+    attempts: u32,
+}
+
+impl Run {
+    async fn run(mut self) {
+        while let Some(shared) = self.shared.upgrade() {
+            let portion = match shared.outbox.pending(self.destination, PORTION).await {
+                Ok(portion) => portion,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read a queue of indications yet");
+                    drop(shared);
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    continue;
+                }
+            };
+            let done = if portion.is_empty() { Ok(Next::Wait) } else { self.empty(&shared, portion).await };
+            // Not held while waiting: a line must not keep the server alive.
+            drop(shared);
+            match done {
+                Ok(Next::More) => {}
+                Ok(Next::Wait) => self.wake.notified().await,
+                Ok(Next::Pause(pause)) => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot settle delivered indications yet; they may be sent again");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+        self.deliver.forget(self.destination);
+    }
+
+    /// Delivers a portion in order, as far as the listener takes it.
+    async fn empty(&mut self, shared: &Shared, portion: Vec<Queued>) -> Result<Next, StoreError> {
+        let mut taken: Option<u64> = None;
+        let mut settled = Instant::now();
+        for queued in portion {
+            let (sequence, at) = (queued.sequence, queued.at);
+            let indication = self.addressed(queued);
+            let attempt = self.deliver.deliver(self.destination, &self.target, indication);
+            let outcome = tokio::time::timeout(self.config.delivery_timeout, attempt).await;
+            let error = match outcome {
+                Ok(Ok(())) => {
+                    if let Some(failing) = self.failing.take() {
+                        tracing::info!(target = %self.target, attempts = failing.attempts, "the listener is back");
+                    }
+                    taken = Some(sequence);
+                    if settled.elapsed() >= SETTLE_AFTER {
+                        shared.outbox.settle(self.destination, sequence).await?;
+                        settled = Instant::now();
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => DeliveryError {
+                    reason: format!("no answer within {} s", self.config.delivery_timeout.as_secs_f32()),
+                },
+            };
+            if let Some(taken) = taken {
+                shared.outbox.settle(self.destination, taken).await?;
+            }
+            let age = shared.clock.now().duration_since(at).unwrap_or_default();
+            if age >= self.config.lifetime {
+                tracing::warn!(target = %self.target, sequence, %error, "an indication is too old and is dropped");
+                shared.outbox.settle(self.destination, sequence).await?;
+                return Ok(Next::More);
+            }
+            return self.failed(shared, &error).await;
+        }
+        if let Some(taken) = taken {
+            shared.outbox.settle(self.destination, taken).await?;
+        }
+        Ok(Next::More)
+    }
+
+    /// After a failed attempt: applies the policies of the subscriptions, and says how long to wait.
+    async fn failed(&mut self, shared: &Shared, error: &DeliveryError) -> Result<Next, StoreError> {
+        let failing = self.failing.get_or_insert(Failing { since: Instant::now(), attempts: 0 });
+        failing.attempts += 1;
+        let (attempts, away) = (failing.attempts, failing.since.elapsed());
+        let fatal = attempts > u32::from(self.config.retry_attempts);
+        if attempts == 1 || attempts == u32::from(self.config.retry_attempts) + 1 {
+            tracing::warn!(target = %self.target, attempts, %error, "a listener does not take indications");
+        }
+        let removal = self.config.removal_action;
+        let overdue = attempts > 1 && away >= self.config.removal_interval;
+        let alone = shared
+            .give_up(self.destination, |s| {
+                if overdue && removal != RemovalAction::Ignore {
+                    return Some(match removal {
+                        RemovalAction::Remove => Verdict::Remove,
+                        RemovalAction::Disable | RemovalAction::Ignore => Verdict::Disable,
+                    });
+                }
+                if fatal { policy(s, away) } else { None }
+            })
+            .await;
+        match alone {
+            Ok(true) if fatal => {
+                // Nobody wants what waits here any more.
+                shared.outbox.settle(self.destination, i64::MAX as u64).await?;
+                self.failing = None;
+                return Ok(Next::Wait);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot give up a subscription yet"),
+        }
+        Ok(Next::Pause(pause(&self.config, attempts)))
+    }
+
+    /// The indication as this listener gets it.
+    fn addressed(&self, queued: Queued) -> Instance {
+        queued
+            .indication
+            .with("IndicationFilterName", queued.filter)
+            .with("SequenceContext", self.context.as_str())
+            .with("SequenceNumber", Value::Sint64(i64::try_from(queued.sequence).unwrap_or(i64::MAX)))
+    }
+}
+
+/// What a line does next.
+enum Next {
+    /// Looks again.
+    More,
+    /// Waits until something is queued.
+    Wait,
+    /// Waits a while, then tries again.
+    Pause(Duration),
+}
+
+/// What the subscription itself says about a listener that has been away for so long.
+fn policy(subscription: &book::Subscription, away: Duration) -> Option<Verdict> {
+    let instance = &subscription.entry.instance;
+    let least = instance.get_u64("FailureTriggerTimeInterval").unwrap_or(0);
+    if away < Duration::from_secs(least) {
+        return None;
+    }
+    match instance.get_u64("OnFatalErrorPolicy") {
+        Some(3) => Some(Verdict::Disable),
+        Some(4) => Some(Verdict::Remove),
+        _ => None,
+    }
+}
+
+/// How long to wait after so many failed attempts: as long each time while the listener is being retried, then twice as long
+/// each time.
+fn pause(config: &IndicationsConfig, attempts: u32) -> Duration {
+    let beyond = attempts.saturating_sub(u32::from(config.retry_attempts)).min(16);
+    let longest = config.max_retry_interval.max(config.retry_interval);
+    config.retry_interval.saturating_mul(1 << beyond).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pauses_grow_to_their_limit() {
+        let config = IndicationsConfig::default();
+        let seconds = [1, 2, 3, 4, 5, 6, 40].map(|n| pause(&config, n).as_secs());
+        assert_eq!(seconds, [5, 5, 5, 10, 20, 40, 300]);
+    }
+}

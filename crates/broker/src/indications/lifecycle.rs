@@ -1,0 +1,99 @@
+//! The indications of a job's life: it is made, it changes, it leaves the namespace.
+
+use super::sources::Source;
+use crate::paths;
+use cimwright_cim::{Embedded, Instance, Value};
+use cimwright_jobs::JobRecord;
+use std::time::SystemTime;
+
+/// What happened to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Creation,
+    Modification,
+    Deletion,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Creation, Self::Modification, Self::Deletion];
+
+    /// The class of the indication.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Creation => "CIM_InstCreation",
+            Self::Modification => "CIM_InstModification",
+            Self::Deletion => "CIM_InstDeletion",
+        }
+    }
+}
+
+/// A change of a job.
+#[derive(Clone, Copy)]
+pub(crate) enum Change<'a> {
+    Created(&'a JobRecord),
+    Changed { before: &'a JobRecord, after: &'a JobRecord },
+    Removed(&'a JobRecord),
+}
+
+impl<'a> Change<'a> {
+    /// The change from one record to another.
+    pub(crate) fn of(before: Option<&'a JobRecord>, after: Option<&'a JobRecord>) -> Option<Self> {
+        match (before, after) {
+            (None, Some(job)) => Some(Self::Created(job)),
+            (Some(before), Some(after)) => Some(Self::Changed { before, after }),
+            (Some(job), None) => Some(Self::Removed(job)),
+            (None, None) => None,
+        }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Created(_) => Kind::Creation,
+            Self::Changed { .. } => Kind::Modification,
+            Self::Removed(_) => Kind::Deletion,
+        }
+    }
+
+    /// The indication as a namespace tells it; `None` if the job is not shown there or looks the same after the change.
+    pub(crate) fn indication(self, source: &Source, host: &str, now: SystemTime) -> Option<Instance> {
+        let job = match self {
+            Self::Created(job) | Self::Changed { after: job, .. } | Self::Removed(job) => job,
+        };
+        let face = source.face(&job.spec.family)?;
+        let path = face.path(job);
+        let mut indication = Instance::new(self.kind().class())
+            .with("SourceInstanceModelPath", paths::text(&path))
+            .with("SourceInstanceHost", host);
+        let shown = embedded(face.instance(job, now));
+        if let Self::Changed { before, .. } = self {
+            // As of the same moment: time that passes is no change.
+            let previous = embedded(face.instance(before, now));
+            let changed: Vec<&str> = shown
+                .properties
+                .iter()
+                .zip(&previous.properties)
+                .filter(|(a, b)| a.value != b.value)
+                .map(|(a, _)| a.name.as_str())
+                .collect();
+            if changed.is_empty() {
+                return None;
+            }
+            indication.set("ChangedPropertyNames", Some(Value::strings(changed)));
+            set_object(&mut indication, "PreviousInstance", previous);
+        }
+        set_object(&mut indication, "SourceInstance", shown);
+        Some(indication)
+    }
+}
+
+/// An instance that travels inside another has no path.
+fn embedded(instance: Instance) -> Instance {
+    Instance { path: None, ..instance }
+}
+
+fn set_object(indication: &mut Instance, name: &str, object: Instance) {
+    indication.set(name, Some(Value::Instance(Box::new(object))));
+    if let Some(property) = indication.properties.iter_mut().find(|p| p.name.is(name)) {
+        property.embedded = Some(Embedded::Object);
+    }
+}

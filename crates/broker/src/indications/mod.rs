@@ -1,0 +1,241 @@
+//! Indications (DSP1054): who wants to know what, what there is to tell, and how it gets there.
+//!
+//! - `book`: the filters, destinations and subscriptions there are; `rules` says which of them may be made, `standing` which
+//!   filters are always there.
+//! - `sources`: the namespaces indications come from; `lifecycle` makes the indications of a change of a job.
+//! - `routes`: for every namespace the distinct queries and whom each leads to. A query is compiled once, when its filter is
+//!   made, and evaluated once for a change, however many subscribe to it.
+//! - `delivery`: one task per destination that empties its durable queue in order.
+//! - `target`: where indications may be sent at all.
+//! - `provider`: all of it as instances of root/interop.
+//!
+//! What a change of a job causes is found out inside the transaction of the change ([`ChangeObserver`]), so that the change and
+//! what it tells become durable together.
+
+mod book;
+mod config;
+mod delivery;
+mod lifecycle;
+mod provider;
+mod routes;
+mod rules;
+mod service;
+mod sources;
+mod standing;
+mod target;
+
+pub use config::{IndicationsConfig, RemovalAction};
+pub use delivery::{Deliver, DeliveryError};
+pub use provider::plugin;
+pub use target::{Allowed, Target};
+
+use crate::errors;
+use async_trait::async_trait;
+use book::Book;
+use cimwright_cim::query::Query;
+use cimwright_cim::{CimError, DateTime, Instance, NamespaceName, Schema, Value};
+use cimwright_jobs::{ChangeObserver, Clock, JobRecord, Outbox, Outgoing, StoreError};
+use cimwright_sdk::{AlertSink, JobDialect};
+use delivery::Lines;
+use routes::Routes;
+use sources::Source;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use uuid::Uuid;
+
+/// The class of the system that filters, destinations and the service belong to.
+const SYSTEM_CLASS: &str = "CIM_ComputerSystem";
+
+/// Makes a query of a language and a text, or says what is wrong with it.
+pub type QueryParser = Arc<dyn Fn(&str, &str) -> Result<Query, CimError> + Send + Sync>;
+
+/// Everything about indications. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Indications {
+    shared: Arc<Shared>,
+}
+
+/// What [`Indications::open`] needs.
+pub struct Parts<'a> {
+    /// Where registrations and queues are kept: the store of the jobs.
+    pub outbox: Arc<dyn Outbox>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The namespaces and their classes.
+    pub namespaces: &'a [(NamespaceName, Schema)],
+    /// The classes that show jobs.
+    pub dialects: Vec<JobDialect>,
+    /// The query languages.
+    pub parser: QueryParser,
+    /// How indications are delivered.
+    pub config: IndicationsConfig,
+}
+
+pub(crate) struct Shared {
+    outbox: Arc<dyn Outbox>,
+    clock: Arc<dyn Clock>,
+    sources: Vec<Source>,
+    parser: QueryParser,
+    config: IndicationsConfig,
+    book: Mutex<Book>,
+    /// Held while a registration is checked, stored and entered in the book.
+    turn: tokio::sync::Mutex<()>,
+    routes: RwLock<Arc<Routes>>,
+    /// Whether there is any route.
+    active: AtomicBool,
+    lines: Lines,
+    deliver: OnceLock<Arc<dyn Deliver>>,
+}
+
+impl Indications {
+    /// Reads what is registered and begins to watch the jobs of the store. To be called before jobs run, so that no change
+    /// goes unnoticed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(parts: Parts<'_>) -> Result<Self, StoreError> {
+        let Parts { outbox, clock, namespaces, dialects, parser, config } = parts;
+        let sources = sources::all(namespaces, &dialects);
+        let mut book = Book::new(standing::filters(&sources, &parser, &config.system_name));
+        for entry in outbox.entries().await? {
+            book.restore(entry, &sources, &parser);
+        }
+        let shared = Arc::new(Shared {
+            outbox,
+            clock,
+            sources,
+            parser,
+            config,
+            book: Mutex::new(book),
+            turn: tokio::sync::Mutex::default(),
+            routes: RwLock::default(),
+            active: AtomicBool::new(false),
+            lines: Lines::default(),
+            deliver: OnceLock::new(),
+        });
+        shared.reroute();
+        shared.outbox.watch(Arc::clone(&shared) as Arc<dyn ChangeObserver>);
+        Ok(Self { shared })
+    }
+
+    /// Begins to deliver what waits and what comes. Call inside a Tokio runtime, once.
+    pub fn start(&self, deliver: Arc<dyn Deliver>) {
+        if self.shared.deliver.set(deliver).is_err() {
+            return;
+        }
+        let destinations: Vec<Uuid> = self.shared.book().destinations().map(|d| d.entry.id).collect();
+        for destination in destinations {
+            delivery::open_line(&self.shared, destination);
+        }
+    }
+
+    /// Where providers' alerts go: for [`cimwright_sdk::Alerts::connect`].
+    pub fn sink(&self) -> Arc<dyn AlertSink> {
+        Arc::clone(&self.shared) as Arc<dyn AlertSink>
+    }
+
+    /// Ends the deliveries. What is queued stays queued.
+    pub fn shut_down(&self) {
+        self.shared.lines.close();
+    }
+}
+
+impl Shared {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works out anew whom each query leads to; to be called after every change of the book.
+    fn reroute(&self) {
+        let routes = Routes::new(&self.book(), &self.sources);
+        self.active.store(!routes.is_empty(), Ordering::Release);
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+
+    /// An indication with what every one of them has.
+    fn stamped(&self, mut indication: Instance) -> Instance {
+        if indication.get("IndicationIdentifier").is_none() {
+            let identifier = format!("Cimwright:{}", Uuid::now_v7());
+            indication.set("IndicationIdentifier", Some(Value::String(identifier)));
+        }
+        if indication.get("IndicationTime").is_none() {
+            let now = DateTime::from_system_time(self.clock.now());
+            indication.set("IndicationTime", Some(now.into()));
+        }
+        indication
+    }
+}
+
+impl ChangeObserver for Shared {
+    fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    fn observe(&self, before: Option<&JobRecord>, after: Option<&JobRecord>) -> Vec<Outgoing> {
+        let routes = self.routes();
+        let now = self.clock.now();
+        let mut all = Vec::new();
+        for (at, routes) in routes.by_source() {
+            let source = &self.sources[at];
+            let Some(change) = lifecycle::Change::of(before, after) else { continue };
+            if !routes.iter().any(|r| r.takes(change.kind())) {
+                continue;
+            }
+            let Some(bare) = change.indication(source, &self.config.system_name, now) else { continue };
+            let indication = self.stamped(bare);
+            let to: Vec<_> = routes
+                .iter()
+                .filter(|r| r.takes(change.kind()) && r.query.matches(&indication, &*source.schema))
+                .flat_map(|r| r.listeners(now))
+                .collect();
+            if !to.is_empty() {
+                all.push(Outgoing { at: now, indication, to });
+            }
+        }
+        all
+    }
+
+    fn queue_limit(&self) -> u64 {
+        self.config.queue_limit
+    }
+
+    fn queued(&self, destinations: &[Uuid]) {
+        self.lines.wake(destinations);
+    }
+}
+
+#[async_trait]
+impl AlertSink for Shared {
+    async fn raise(&self, namespace: &NamespaceName, indication: Instance) -> Result<(), CimError> {
+        let Some((at, source)) = self.sources.iter().enumerate().find(|(_, s)| s.name == *namespace) else {
+            return Err(CimError::invalid_namespace(format!("there is no namespace {namespace}")));
+        };
+        if !source.is_indication(&indication.class) {
+            let text = format!("{} is no class of indications of {namespace}", indication.class);
+            return Err(CimError::invalid_class(text));
+        }
+        let routes = self.routes();
+        let routes = routes.of(at);
+        if routes.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let indication = self.stamped(indication);
+        let to: Vec<_> = routes
+            .iter()
+            .filter(|r| {
+                source.schema.is_a(indication.class.as_str(), r.query.from.as_str())
+                    && r.query.matches(&indication, &*source.schema)
+            })
+            .flat_map(|r| r.listeners(now))
+            .collect();
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.outbox.publish(vec![Outgoing { at: now, indication, to }]).await.map_err(errors::from_store)
+    }
+}

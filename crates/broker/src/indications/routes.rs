@@ -1,0 +1,90 @@
+//! From a query to those who subscribed to it.
+
+use super::book::Book;
+use super::lifecycle::Kind;
+use super::sources::Source;
+use cimwright_cim::query::Query;
+use std::sync::Arc;
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// All that is subscribed to, by namespace.
+#[derive(Default)]
+pub(crate) struct Routes {
+    by_source: Vec<Vec<Route>>,
+}
+
+/// One query on one namespace, and whom it leads to.
+pub(crate) struct Route {
+    pub(crate) query: Arc<Query>,
+    /// Which lifecycle indications its FROM admits, in the order of [`Kind::ALL`].
+    kinds: [bool; 3],
+    to: Vec<Listener>,
+}
+
+struct Listener {
+    destination: Uuid,
+    filter: Arc<str>,
+    /// When the subscription is over.
+    until: Option<SystemTime>,
+}
+
+impl Routes {
+    /// The routes of all subscriptions that are enabled.
+    pub(crate) fn new(book: &Book, sources: &[Source]) -> Self {
+        let mut by_source: Vec<Vec<Route>> = sources.iter().map(|_| Vec::new()).collect();
+        for subscription in book.subscriptions().filter(|s| s.is_enabled()) {
+            let Some(filter) = book.filter(subscription.filter) else { continue };
+            for (source, routes) in sources.iter().zip(&mut by_source) {
+                let Some((_, query)) = filter.queries.iter().find(|(n, _)| *n == source.name) else {
+                    continue;
+                };
+                let listener = Listener {
+                    destination: subscription.destination,
+                    filter: Arc::clone(&filter.name),
+                    until: subscription.ends(),
+                };
+                // Equal queries are one, whoever wrote them.
+                match routes.iter_mut().find(|r| r.query == *query) {
+                    Some(route) => route.to.push(listener),
+                    None => routes.push(Route {
+                        kinds: Kind::ALL.map(|k| source.schema.is_a(k.class(), query.from.as_str())),
+                        query: Arc::clone(query),
+                        to: vec![listener],
+                    }),
+                }
+            }
+        }
+        Self { by_source }
+    }
+
+    /// Whether nobody wants to know anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_source.iter().all(Vec::is_empty)
+    }
+
+    /// The routes of every namespace that has some, by its place among the sources.
+    pub(crate) fn by_source(&self) -> impl Iterator<Item = (usize, &[Route])> {
+        self.by_source.iter().enumerate().filter(|(_, r)| !r.is_empty()).map(|(at, r)| (at, r.as_slice()))
+    }
+
+    /// The routes of one namespace.
+    pub(crate) fn of(&self, source: usize) -> &[Route] {
+        self.by_source.get(source).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Route {
+    /// Whether the query's FROM admits such an indication.
+    pub(crate) fn takes(&self, kind: Kind) -> bool {
+        self.kinds[kind as usize]
+    }
+
+    /// Whom it leads to at this time: destination and name of the filter.
+    pub(crate) fn listeners(&self, now: SystemTime) -> impl Iterator<Item = (Uuid, Arc<str>)> {
+        self.to
+            .iter()
+            .filter(move |l| l.until.is_none_or(|until| now < until))
+            .map(|l| (l.destination, Arc::clone(&l.filter)))
+    }
+}

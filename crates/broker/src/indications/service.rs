@@ -1,0 +1,85 @@
+//! CIM_IndicationService and what belongs to it.
+
+use super::{SYSTEM_CLASS, Shared};
+use crate::interop::INTEROP_NAMESPACE;
+use cimwright_cim::{Instance, InstancePath, NamespaceName, Value};
+
+/// The name of the service.
+const NAME: &str = "Cimwright:IndicationService";
+
+/// The InstanceID of its capabilities.
+const CAPABILITIES: &str = "Cimwright:IndicationServiceCapabilities";
+
+impl Shared {
+    /// CIM_IndicationService: exactly one.
+    pub(crate) fn service(&self) -> Instance {
+        let config = &self.config;
+        let seconds = |d: std::time::Duration| {
+            Value::Uint32(u32::try_from(d.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX))
+        };
+        Instance::new("CIM_IndicationService")
+            .with("SystemCreationClassName", SYSTEM_CLASS)
+            .with("SystemName", config.system_name.as_str())
+            .with("CreationClassName", "CIM_IndicationService")
+            .with("Name", NAME)
+            .with("ElementName", "Indication service")
+            .with("Started", true)
+            .with("EnabledState", Value::Uint16(2))
+            .with("OperationalStatus", Value::uint16s([2]))
+            .with("HealthState", Value::Uint16(5))
+            .with("FilterCreationEnabled", true)
+            .with("DeliveryRetryAttempts", Value::Uint16(config.retry_attempts))
+            .with("DeliveryRetryInterval", seconds(config.retry_interval))
+            .with("SubscriptionRemovalAction", Value::Uint16(config.removal_action.code()))
+            .with("SubscriptionRemovalTimeInterval", seconds(config.removal_interval))
+    }
+
+    /// CIM_IndicationServiceCapabilities: exactly one. All settings come from the configuration of the server.
+    pub(crate) fn capabilities(&self) -> Instance {
+        let number = |n: usize| Value::Uint32(u32::try_from(n).unwrap_or(u32::MAX));
+        Instance::new("CIM_IndicationServiceCapabilities")
+            .with("InstanceID", CAPABILITIES)
+            .with("ElementName", "Capabilities of the indication service")
+            .with("FilterCreationEnabledIsSettable", false)
+            .with("DeliveryRetryAttemptsIsSettable", false)
+            .with("DeliveryRetryIntervalIsSettable", false)
+            .with("SubscriptionRemovalActionIsSettable", false)
+            .with("SubscriptionRemovalTimeIntervalIsSettable", false)
+            .with("MaxListenerDestinations", number(self.config.max_destinations))
+            .with("MaxActiveSubscriptions", number(self.config.max_subscriptions))
+            .with("SubscriptionsPersisted", true)
+    }
+
+    /// CIM_ElementCapabilities between the two.
+    pub(crate) fn element_capabilities(&self) -> Instance {
+        let capabilities =
+            InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), "CIM_IndicationServiceCapabilities")
+                .with_key("InstanceID", CAPABILITIES);
+        Instance::new("CIM_ElementCapabilities")
+            .with("ManagedElement", self.service_path())
+            .with("Capabilities", capabilities)
+    }
+
+    /// CIM_ServiceAffectsElement: the service manages every filter and every destination.
+    pub(crate) fn affected(&self) -> Vec<Instance> {
+        let book = self.book();
+        let managed = book.filters().map(|f| &f.entry).chain(book.destinations().map(|d| &d.entry));
+        managed
+            .filter_map(|entry| entry.instance.path.clone())
+            .map(|path| {
+                Instance::new("CIM_ServiceAffectsElement")
+                    .with("AffectedElement", path)
+                    .with("AffectingElement", self.service_path())
+                    .with("ElementEffects", Value::uint16s([5]))
+            })
+            .collect()
+    }
+
+    fn service_path(&self) -> InstancePath {
+        InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), "CIM_IndicationService")
+            .with_key("SystemCreationClassName", SYSTEM_CLASS)
+            .with_key("SystemName", self.config.system_name.as_str())
+            .with_key("CreationClassName", "CIM_IndicationService")
+            .with_key("Name", NAME)
+    }
+}

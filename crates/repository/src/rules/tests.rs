@@ -1,0 +1,138 @@
+use super::*;
+use cimwright_cim::{CimType, Flavor, Scopes, Value};
+
+fn declaration(name: &str, cim_type: CimType, scopes: &[QualifierScope]) -> QualifierDeclaration {
+    QualifierDeclaration {
+        name: name.into(),
+        cim_type,
+        is_array: false,
+        array_size: None,
+        value: None,
+        scopes: scopes.iter().fold(Scopes::default(), |all, s| all.with(*s)),
+        flavor: Flavor::default(),
+    }
+}
+
+fn common() -> Schema {
+    let mut schema = Schema::new();
+    let fixed = Flavor { overridable: false, ..Flavor::default() };
+    let key = declaration("Key", CimType::Boolean, &[QualifierScope::Property, QualifierScope::Reference]);
+    schema.set_qualifier(QualifierDeclaration { flavor: fixed, ..key });
+    schema.set_qualifier(QualifierDeclaration {
+        scopes: Scopes::ANY,
+        ..declaration("Description", CimType::String, &[])
+    });
+    schema
+}
+
+fn note() -> Class {
+    let mut class = Class::new("ACME_Note");
+    let mut id = Property::new("Id", CimType::Uint32, None);
+    id.qualifiers.push(Qualifier::flag("Key"));
+    class.properties = vec![id, Property::new("Text", CimType::String, Some("none".into()))];
+    class
+}
+
+fn with_note() -> Schema {
+    create_class(Declarations { schema: &Schema::new(), common: &common() }, note()).unwrap().0
+}
+
+fn below(superclass: &str, name: &str) -> Class {
+    Class { superclass: Some(superclass.into()), ..Class::new(name) }
+}
+
+#[test]
+fn a_class_is_made_with_the_flavors_of_its_declarations() {
+    let schema = with_note();
+    let id = schema.class("acme_note").unwrap().property("Id").unwrap().clone();
+    assert!(!id.qualifiers[0].flavor.overridable);
+    assert!(id.is_key());
+}
+
+#[test]
+fn what_cannot_be_made_is_refused() {
+    let (schema, common) = (with_note(), common());
+    let known = Declarations { schema: &schema, common: &common };
+    let refused = |class: Class| create_class(known, class).unwrap_err().status;
+    assert_eq!(refused(note()), CimStatus::AlreadyExists);
+    assert_eq!(refused(below("ACME_None", "A")), CimStatus::InvalidSuperclass);
+    let with = |qualifier: Qualifier| Class { qualifiers: vec![qualifier], ..Class::new("B") };
+    assert_eq!(refused(with(Qualifier::flag("Unknown"))), CimStatus::InvalidParameter);
+    assert_eq!(refused(with(Qualifier::flag("Description"))), CimStatus::InvalidParameter, "another type");
+    assert_eq!(refused(with(Qualifier::flag("Key"))), CimStatus::InvalidParameter, "another scope");
+    let mut unkeyed = below("ACME_Note", "C");
+    let mut id = Property::new("Id", CimType::Uint32, None);
+    id.qualifiers.push(Qualifier { value: Some(Value::Boolean(false)), ..Qualifier::flag("Key") });
+    unkeyed.properties.push(id);
+    assert_eq!(refused(unkeyed), CimStatus::InvalidParameter, "DisableOverride");
+    let mut retyped = below("ACME_Note", "D");
+    retyped.properties.push(Property::new("Text", CimType::Uint8, None));
+    assert_eq!(refused(retyped), CimStatus::InvalidParameter);
+}
+
+#[test]
+fn what_is_only_repeated_is_not_declared() {
+    let (schema, common) = (with_note(), common());
+    let known = Declarations { schema: &schema, common: &common };
+    let whole = Class::clone(schema.class("ACME_Note").unwrap());
+    let mut copy = below("acme_note", "ACME_Copy");
+    copy.properties = whole.properties.into_iter().map(|p| Property { propagated: true, ..p }).collect();
+    let (schema, class) = create_class(known, copy).unwrap();
+    assert!(class.properties.is_empty());
+    assert_eq!(class.superclass.unwrap().as_str(), "ACME_Note", "in the spelling of the superclass");
+    assert_eq!(schema.class("ACME_Copy").unwrap().properties.len(), 2);
+}
+
+#[test]
+fn a_class_is_modified_as_long_as_all_else_can_stay() {
+    let (schema, common) = (with_note(), common());
+    let (schema, _) =
+        create_class(Declarations { schema: &schema, common: &common }, below("ACME_Note", "ACME_Sub"))
+            .unwrap();
+    let known = Declarations { schema: &schema, common: &common };
+    let mut more = note();
+    more.properties.push(Property::new("More", CimType::String, None));
+    let (after, _) = modify_class(known, more.clone(), |_| false).unwrap();
+    assert!(after.class("ACME_Sub").unwrap().property("More").is_some());
+    let status = |class, instances: bool| modify_class(known, class, |_| instances).unwrap_err().status;
+    assert_eq!(status(more, true), CimStatus::ClassHasInstances);
+    modify_class(known, note(), |_| true).unwrap();
+    assert_eq!(status(Class::new("ACME_None"), false), CimStatus::NotFound);
+    assert_eq!(status(below("ACME_None", "ACME_Note"), false), CimStatus::InvalidSuperclass);
+    let mut sub = below("ACME_Note", "ACME_Sub");
+    sub.properties.push(Property::new("Own", CimType::String, None));
+    let (schema, _) = modify_class(known, sub, |_| false).unwrap();
+    let known = Declarations { schema: &schema, common: &common };
+    let mut clash = note();
+    clash.properties.push(Property::new("Own", CimType::Uint8, None));
+    assert_eq!(modify_class(known, clash, |_| false).unwrap_err().status, CimStatus::ClassHasChildren);
+}
+
+#[test]
+fn a_class_is_deleted_when_nothing_depends_on_it() {
+    let (schema, common) = (with_note(), common());
+    let (schema, _) =
+        create_class(Declarations { schema: &schema, common: &common }, below("ACME_Note", "ACME_Sub"))
+            .unwrap();
+    let status = |name: &str, instances| delete_class(&schema, &name.into(), instances).unwrap_err().status;
+    assert_eq!(status("ACME_None", false), CimStatus::NotFound);
+    assert_eq!(status("ACME_Note", false), CimStatus::ClassHasChildren);
+    assert_eq!(status("ACME_Sub", true), CimStatus::ClassHasInstances);
+    assert!(!delete_class(&schema, &"ACME_Sub".into(), false).unwrap().contains("ACME_Sub"));
+}
+
+#[test]
+fn a_qualifier_that_is_used_stays_what_it_is() {
+    let mut schema = common();
+    schema.add_class(note()).unwrap();
+    assert_eq!(delete_qualifier(&schema, &"Nope".into()).unwrap_err().status, CimStatus::NotFound);
+    assert_eq!(delete_qualifier(&schema, &"key".into()).unwrap_err().status, CimStatus::Failed);
+    assert!(delete_qualifier(&schema, &"Description".into()).unwrap().qualifier("Description").is_none());
+    let other = declaration("KEY", CimType::String, &[QualifierScope::Property]);
+    assert_eq!(set_qualifier(&schema, &other).unwrap_err().status, CimStatus::InvalidParameter);
+    let mut wrong = declaration("New", CimType::Uint8, &[QualifierScope::Property]);
+    wrong.value = Some("x".into());
+    assert_eq!(set_qualifier(&schema, &wrong).unwrap_err().status, CimStatus::InvalidParameter);
+    wrong.value = Some(Value::Uint8(1));
+    assert!(set_qualifier(&schema, &wrong).unwrap().qualifier("new").is_some());
+}

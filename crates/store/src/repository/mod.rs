@@ -1,0 +1,10 @@
+//! Where classes, qualifier declarations, namespaces and static instances are kept.
+
+mod memory;
+mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+pub use memory::MemoryRepository;
+pub use sqlite::SqliteRepository;
