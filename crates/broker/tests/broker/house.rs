@@ -310,10 +310,12 @@ pub(crate) fn schema(namespace: &str) -> Schema {
     };
     let history = Source::new("history.mof", include_str!("../../../../schema/cimwright/history.mof"));
     let told = Source::new("indications.mof", include_str!("../../../../schema/cim/indications.mof"));
-    let sources = if namespace == INTEROP {
-        vec![qualifiers, cim, told, own]
-    } else {
-        vec![qualifiers, cim, told, own, history, test]
+    let results =
+        Source::new("method-results.mof", include_str!("../../../../schema/cim/method-results.mof"));
+    let sources = match namespace {
+        INTEROP => vec![qualifiers, cim, told, own],
+        DMTF => vec![qualifiers, cim, told, results, own, history, test],
+        _ => vec![qualifiers, cim, told, own, history, test],
     };
     match compile_schema(&sources, &namespace.into()) {
         Ok(schema) => schema,

@@ -13,4 +13,5 @@ mod instances;
 mod methods;
 mod pull;
 mod query;
+mod results;
 mod wiring;

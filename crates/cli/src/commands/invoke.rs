@@ -58,11 +58,12 @@ pub(crate) async fn run(args: Args, catalogues: &[&Catalogue]) -> Result<Exit, C
     let job = answer.job().map(|path| JobHandle::new(&session.client, path.clone()));
     match (answer.code(), job) {
         (Some(JOB_STARTED), Some(job)) if args.wait => {
-            let exit = watch::follow(&session, &job).await?;
-            if exit == Exit::Unsuccessful && !session.json {
-                told_why(&session, &job, catalogues).await?;
+            let last = watch::to_the_end(&session, &job).await?;
+            // Why it failed begins with how it ended.
+            if last.state.is_success() || session.json || !told_why(&session, &job, catalogues).await? {
+                return watch::finish(&session, &last);
             }
-            Ok(exit)
+            Ok(Exit::Unsuccessful)
         }
         (Some(JOB_STARTED), Some(job)) => {
             let id = job.path().key_str("InstanceID").unwrap_or_default();
@@ -170,16 +171,20 @@ fn show(
     Ok(())
 }
 
-/// Tells why a job failed; in the history too, if it has left already.
-async fn told_why(session: &Session, job: &JobHandle<'_>, catalogues: &[&Catalogue]) -> Result<(), CliError> {
+/// Tells why a job failed; in the history too, if it has left already. `false` if it is in neither.
+async fn told_why(
+    session: &Session,
+    job: &JobHandle<'_>,
+    catalogues: &[&Catalogue],
+) -> Result<bool, CliError> {
     say("")?;
     match why::tell(session, job, false, catalogues).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(e) if e.exit == Exit::NotFound => {
             let id = job.path().key_str("InstanceID").unwrap_or_default().to_owned();
             match session.try_job(&id, session.finder().in_history()).await? {
-                Some(past) => why::tell(session, &past, true, catalogues).await.map(|_| ()),
-                None => Ok(()),
+                Some(past) => why::tell(session, &past, true, catalogues).await.map(|_| true),
+                None => Ok(false),
             }
         }
         Err(e) => Err(e),
