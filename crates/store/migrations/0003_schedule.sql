@@ -16,14 +16,12 @@ CREATE TABLE job_element (
     PRIMARY KEY (element, id)
 ) WITHOUT ROWID;
 
-CREATE INDEX job_element_job ON job_element (id);
-
 CREATE TRIGGER job_element_fill AFTER INSERT ON job WHEN new.elements IS NOT NULL BEGIN
     INSERT OR IGNORE INTO job_element (element, id) SELECT value, new.id FROM json_each(new.elements);
 END;
 
 CREATE TRIGGER job_element_empty AFTER DELETE ON job WHEN old.elements IS NOT NULL BEGIN
-    DELETE FROM job_element WHERE id = old.id;
+    DELETE FROM job_element WHERE id = old.id AND element IN (SELECT value FROM json_each(old.elements));
 END;
 
 -- For jobs that were there before, whose elements are read from their specs.
