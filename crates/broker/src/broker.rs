@@ -14,7 +14,7 @@ use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
 use cimwright_repository::{Content, RepositoryStore};
-use cimwright_sdk::{Context, Plugin, Principal};
+use cimwright_sdk::{Background, Context, Plugin, Principal};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,7 @@ pub(crate) struct Inner {
     about: Option<Arc<About>>,
     catalogues: Vec<&'static Catalogue>,
     indications: Option<Indications>,
+    background: Vec<Arc<dyn Background>>,
 }
 
 /// Whose operation it is, and where.
@@ -189,6 +190,7 @@ impl BrokerBuilder {
                 catalogues.push(catalogue);
             }
         }
+        let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
         let registry = Arc::new(Registry::new(self.common, self.store));
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
@@ -196,6 +198,7 @@ impl BrokerBuilder {
         });
         self.plugins.extend(about.as_ref().map(interop::plugin));
         registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));
+        background.iter().for_each(|b| b.begin(&self.jobs));
         Ok(Broker {
             inner: Arc::new(Inner {
                 jobs: self.jobs,
@@ -207,6 +210,7 @@ impl BrokerBuilder {
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
                 indications: self.indications,
+                background,
             }),
         })
     }
@@ -226,6 +230,13 @@ impl Broker {
             content: Content::default(),
             common: Schema::new(),
             discovery: None,
+        }
+    }
+
+    /// Ends what providers do without being asked. To be called when neither requests nor jobs are served any more.
+    pub async fn end_background(&self) {
+        for background in &self.inner.background {
+            background.end().await;
         }
     }
 

@@ -71,6 +71,7 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let broker = wiring::build(&config).await?;
     let jobs = broker.jobs().clone();
     let indications = broker.indications().cloned();
+    let background = broker.clone();
     let server = Server::bind(&config, Arc::new(broker.clone()))?;
     broker.announce(access_points(&server));
     if let Some(file) = port_file {
@@ -93,6 +94,7 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
             "some jobs did not come to a safe point in time; they will be taken up again at the next start"
         );
     }
+    background.end_background().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -11,6 +11,7 @@ mod export;
 pub mod job;
 mod listener;
 mod pull;
+pub mod replica;
 mod sequence;
 mod tls;
 mod transport;

@@ -29,7 +29,7 @@ pub use outbox::{ChangeObserver, Entry, EntryKind, Outbox, Outgoing, QueueState,
 pub use record::{
     Affected, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule, StateRequest, StepRecord,
 };
-pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError};
+pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError, WeakJobs};
 pub use state::{JobState, RequestedState};
 pub use step::{JobKind, JobKinds, OnRestart, Step, StepContext, StepError};
 pub use store::{Candidate, JobCounts, JobFilter, JobStore, StoreError};

@@ -81,6 +81,8 @@ pub(crate) fn serve_and_run(options: &Options) -> Result<()> {
         state: scratch.directory("state")?,
         roots: vec![root.clone(), small.clone()],
         config: None,
+        arguments: Vec::new(),
+        http: server::ANY_PORT.to_owned(),
         log: scratch.path().join("server.log"),
         file_size_limit: (!mounted).then_some(FILE_LIMIT),
     };

@@ -171,7 +171,11 @@ fn show(
 }
 
 /// Tells why a job failed; in the history too, if it has left already.
-async fn told_why(session: &Session, job: &JobHandle<'_>, catalogues: &[&Catalogue]) -> Result<(), CliError> {
+pub(crate) async fn told_why(
+    session: &Session,
+    job: &JobHandle<'_>,
+    catalogues: &[&Catalogue],
+) -> Result<(), CliError> {
     say("")?;
     match why::tell(session, job, false, catalogues).await {
         Ok(_) => Ok(()),

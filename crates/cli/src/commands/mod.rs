@@ -14,6 +14,7 @@ pub(crate) mod listen;
 pub(crate) mod ls;
 pub(crate) mod mof;
 pub(crate) mod query;
+pub(crate) mod replica;
 pub(crate) mod watch;
 pub(crate) mod why;
 

@@ -54,6 +54,7 @@ impl DemoProvider {
             dialects: Vec::new(),
             kinds: vec![kind as Arc<dyn JobKind>],
             catalogues: vec![&CATALOGUE],
+            ..Plugin::default()
         }
     }
 

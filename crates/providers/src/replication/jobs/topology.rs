@@ -2,15 +2,17 @@
 
 use super::Order;
 use super::create::CreateGroup;
-use super::partner::{CreatePartnership, RemovePartnership, ask_partner};
+use super::partner::{CreatePartnership, RemovePartnership, ask_partner, embedded};
 use super::remove::RemoveGroup;
+use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::service::Shared;
 use async_trait::async_trait;
 use cimwright_sdk::cim::{ErrorDetail, Param, Value};
-use cimwright_sdk::jobs::{Step, StepContext, StepError};
+use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The group of the other computer, as NewSrGroup wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +47,12 @@ impl Order for CreateTopology {
         let id = self.partnership.id;
         let mut steps = self.here.map_or_else(Vec::new, |here| here.steps(shared));
         if let Some(there) = self.there {
-            steps.push(Arc::new(MakeThere { shared: Arc::clone(shared), order: there, partnership: id }));
+            steps.push(Arc::new(MakeThere {
+                shared: Arc::clone(shared),
+                order: there,
+                partnership: id,
+                refused: AtomicBool::new(false),
+            }));
         }
         steps.extend(self.partnership.steps(shared));
         steps
@@ -57,6 +64,8 @@ struct MakeThere {
     shared: Arc<Shared>,
     order: Elsewhere,
     partnership: Guid,
+    /// The other side said that it did not make it.
+    refused: AtomicBool,
 }
 
 #[async_trait]
@@ -80,18 +89,52 @@ impl Step for MakeThere {
         params.extend(order.log_size.map(|s| Param::new("LogSizeInBytes", Value::Uint64(s))));
         params.extend(order.encryption.map(|e| Param::new("EnableEncryption", e)));
         params.extend(order.write_consistency.map(|w| Param::new("EnableConsistencyGroups", w)));
-        ask_partner(&self.shared, &order.computer, "NewSrGroup", params).await?;
+        let asked = ask_partner(&self.shared, &order.computer, "NewSrGroup", params).await;
+        if let Err(reason) = asked {
+            // What is there may be what this step made before the server died.
+            if reason.message_id == errors::SILENT || !self.is_there().await? {
+                self.refused.store(reason.message_id == errors::REMOTE, Ordering::Relaxed);
+                return Err(reason.into());
+            }
+        }
         Ok("made".to_owned())
     }
 
+    fn on_restart(&self) -> OnRestart {
+        OnRestart::Repeat
+    }
+
     async fn undo(&self, _context: &StepContext, output: Option<&str>) -> Result<(), ErrorDetail> {
-        // Only what this step is known to have made, and not once it has its partner.
-        let partners = self.shared.model().partnerships.iter().any(|p| p.id == self.partnership);
-        if output.is_none() || partners {
+        // Not once it has its partner.
+        if self.shared.model().partnerships.iter().any(|p| p.id == self.partnership) {
+            return Ok(());
+        }
+        if output.is_none() && (self.refused.load(Ordering::Relaxed) || !self.is_there().await?) {
             return Ok(());
         }
         let params = vec![Param::new("Name", self.order.name.as_str())];
         ask_partner(&self.shared, &self.order.computer, "RemoveSrGroup", params).await.map(|_| ())
+    }
+}
+
+impl MakeThere {
+    /// Whether there is such a group there as this step makes, without a partner.
+    async fn is_there(&self) -> Result<bool, ErrorDetail> {
+        let order = &self.order;
+        let ask = vec![Param::new("Name", order.name.as_str())];
+        let answer = match ask_partner(&self.shared, &order.computer, "GetGroup", ask).await {
+            Err(reason) if reason.code == 5 && reason.message_id == errors::REMOTE => return Ok(false),
+            answer => answer?,
+        };
+        let group = embedded(answer.get("Output")).into_iter().next();
+        Ok(group.is_some_and(|group| {
+            let replicas = embedded(group.get("Replicas"));
+            let volumes = replicas.iter().filter_map(|r| r.get_str("DataVolume"));
+            let single = group.get("IsInPartnership").and_then(|v| v.as_bool()) == Some(false);
+            single
+                && group.get_str("LogVolume") == Some(order.log.as_str())
+                && volumes.eq(order.volumes.iter())
+        }))
     }
 }
 
