@@ -120,9 +120,10 @@ impl Net {
     ) -> Result<OperationResult, RemoteError> {
         let (broker, user, place) = self.find(name)?;
         let request = Request { namespace, operation };
-        let served = place.spawn(async move { whole(broker.execute(&user, request).await) }).await;
+        let served =
+            place.spawn(async move { Ok(whole_stream(broker.execute(&user, request).await?).await) }).await;
         let lost = |_| RemoteError::NoAnswer { name: name.to_owned(), reason: "it went away".to_owned() };
-        served.map_err(lost)?.map_err(|error| RemoteError::Cim {
+        served.map_err(lost)?.map_err(|error: CimError| RemoteError::Cim {
             name: name.to_owned(),
             status: error.status,
             text: error.description,

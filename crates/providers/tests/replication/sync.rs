@@ -108,6 +108,11 @@ async fn partners_become_the_same_pause_resume_and_part() {
     let there = pair.beta.instances("MSFT_WvrReplicationPartnership").await;
     assert_eq!(there[0].get_str("SourceComputerName"), Some("alpha"));
     assert_eq!(pair.beta.instances("Cimwright_ReplicaEndpoint").await.len(), 1);
+    let limit = Instant::now() + PATIENCE;
+    while status(&pair.beta.instances("MSFT_WvrReplica").await[0]) != Some(1) {
+        assert!(Instant::now() < limit, "the destination does not hear of its source");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     pair.alpha.done("SuspendGroup", vec![text("Name", "A")]).await;
     assert_eq!(status(&pair.replica().await), Some(5));
@@ -302,6 +307,11 @@ async fn without_an_engine_there_are_no_partners() {
 
 /// Kills the daemon that listens at a port of the loopback interface.
 pub(crate) fn kill_listener(port: u16) {
+    signal_listener(port, rustix::process::Signal::KILL);
+}
+
+/// Sends a signal to it.
+pub(crate) fn signal_listener(port: u16, signal: rustix::process::Signal) {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
     let wanted = format!("0100007F:{port:04X}");
     let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
@@ -316,7 +326,7 @@ pub(crate) fn kill_listener(port: u16) {
         if has && name.starts_with("qemu-storage") {
             let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
             let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+            rustix::process::kill_process(pid, signal).expect("sent");
             return;
         }
     }

@@ -4,15 +4,22 @@ use super::Order;
 use super::create::CreateGroup;
 use super::partner::{CreatePartnership, RemovePartnership, ask_partner, embedded};
 use super::remove::RemoveGroup;
-use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::service::Shared;
+use crate::replication::{JOB_CLASS, errors, namespace};
 use async_trait::async_trait;
 use cimwright_sdk::cim::{ErrorDetail, Param, Value};
-use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
+use cimwright_sdk::jobs::{Clock, OnRestart, Step, StepContext, StepError, SystemClock};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long the other computer may still be making a group that was asked for before.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+const SETTLE_POLL: Duration = Duration::from_millis(100);
+/// CIM_ConcreteJob.JobState of jobs that have ended: Completed, Terminated, Killed, Exception.
+const ENDED: [u64; 4] = [7, 8, 9, 10];
 
 /// The group of the other computer, as NewSrGroup wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +99,7 @@ impl Step for MakeThere {
         let asked = ask_partner(&self.shared, &order.computer, "NewSrGroup", params).await;
         if let Err(reason) = asked {
             // What is there may be what this step made before the server died.
+            self.settled().await?;
             if reason.message_id == errors::SILENT || !self.is_there().await? {
                 self.refused.store(reason.message_id == errors::REMOTE, Ordering::Relaxed);
                 return Err(reason.into());
@@ -109,6 +117,9 @@ impl Step for MakeThere {
         if self.shared.model().partnerships.iter().any(|p| p.id == self.partnership) {
             return Ok(());
         }
+        if output.is_none() && !self.refused.load(Ordering::Relaxed) {
+            self.settled().await?;
+        }
         if output.is_none() && (self.refused.load(Ordering::Relaxed) || !self.is_there().await?) {
             return Ok(());
         }
@@ -118,6 +129,26 @@ impl Step for MakeThere {
 }
 
 impl MakeThere {
+    /// Waits until the other computer makes no group of that name any more: a server that starts again may meet the work that it
+    /// asked for before it died.
+    async fn settled(&self) -> Result<(), ErrorDetail> {
+        let (shared, order) = (&self.shared, &self.order);
+        let begun = SystemClock.now();
+        loop {
+            let jobs = shared.computers.enumerate(&order.computer, &namespace(), JOB_CLASS).await;
+            let jobs = jobs.map_err(|e| errors::remote_failed(&e, shared.computer()))?;
+            let busy = jobs.iter().any(|job| {
+                let makes = job.get_str("Name") == Some(CreateGroup::NAME);
+                let this = job.get_str("Description").is_some_and(|d| d.contains(&order.name));
+                makes && this && job.get_u64("JobState").is_some_and(|s| !ENDED.contains(&s))
+            });
+            if !busy || SystemClock.now().duration_since(begun).unwrap_or_default() >= SETTLE_LIMIT {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLE_POLL).await;
+        }
+    }
+
     /// Whether there is such a group there as this step makes, without a partner.
     async fn is_there(&self) -> Result<bool, ErrorDetail> {
         let order = &self.order;
