@@ -1,5 +1,6 @@
 //! What `/proc` tells about processes.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,13 +38,19 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
 /// The qemu-img processes whose arguments name something below `root`.
 pub fn engines(root: &Path) -> Vec<Engine> {
     let Some(root) = root.to_str() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_engine(&line, root)))
-        .filter_map(|pid| Some(Engine { pid, started: start_time(pid)? }))
-        .collect()
+    processes(|line| is_program(line, "qemu-img", root))
+}
+
+/// The qemu-storage-daemon processes whose arguments name something below `state`: those of the server with that state directory.
+pub fn daemons(state: &Path) -> Vec<Engine> {
+    let Some(state) = state.to_str() else { return Vec::new() };
+    processes(|line| is_program(line, "qemu-storage-daemon", state))
+}
+
+/// Kills an engine that was seen with SIGKILL; FALSE when it is not there any more.
+pub fn kill(engine: Engine) -> bool {
+    let pid = i32::try_from(engine.pid).ok().and_then(Pid::from_raw);
+    is_alive(engine) && pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
 
 /// Whether an engine that was seen is still there.
@@ -65,10 +72,21 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// A helper that is about to become the engine counts too.
-fn is_engine(command_line: &[u8], root: &str) -> bool {
+/// The processes with a command line of this kind.
+fn processes(wanted: impl Fn(&[u8]) -> bool) -> Vec<Engine> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| wanted(&line)))
+        .filter_map(|pid| Some(Engine { pid, started: start_time(pid)? }))
+        .collect()
+}
+
+/// A helper that is about to become the program counts too.
+fn is_program(command_line: &[u8], program: &str, place: &str) -> bool {
     let words: Vec<_> = command_line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    words.iter().any(|word| word.ends_with("qemu-img")) && words.iter().any(|word| word.contains(root))
+    words.iter().any(|word| word.ends_with(program)) && words.iter().any(|word| word.contains(place))
 }
 
 fn parse_memory(status: &str) -> Option<Memory> {
@@ -96,10 +114,10 @@ mod tests {
 
     #[test]
     fn an_engine_is_known_by_its_name_and_its_files() {
-        assert!(is_engine(b"/usr/bin/qemu-img\0convert\0/r/a\0", "/r"));
-        assert!(is_engine(b"sh\0-c\0x\0/usr/bin/qemu-img\0/r/a\0", "/r"));
-        assert!(!is_engine(b"/usr/bin/qemu-img\0convert\0/other\0", "/r"));
-        assert!(!is_engine(b"cimwright\0serve\0--storage-root\0/r\0", "/r"));
+        assert!(is_program(b"/usr/bin/qemu-img\0convert\0/r/a\0", "qemu-img", "/r"));
+        assert!(is_program(b"sh\0-c\0x\0/usr/bin/qemu-img\0/r/a\0", "qemu-img", "/r"));
+        assert!(!is_program(b"/usr/bin/qemu-img\0convert\0/other\0", "qemu-img", "/r"));
+        assert!(!is_program(b"cimwright\0serve\0--storage-root\0/r\0", "qemu-img", "/r"));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use tokio::process::{Child, Command};
 /// The user whose password the load generator knows.
 pub const USER: &str = "drill";
 
+/// Where a server listens unless it is to be found again at the same place.
+pub const ANY_PORT: &str = "127.0.0.1:0";
+
 /// Its password. It protects nothing: the server listens on loopback, for as long as the drill lasts.
 pub const PASSWORD: &str = "only for this drill";
 
@@ -32,6 +35,10 @@ pub struct Setup {
     pub state: PathBuf,
     /// The storage root, if it has one.
     pub root: Option<PathBuf>,
+    /// Where it listens for HTTP; port 0 takes a free one.
+    pub http: String,
+    /// More arguments of `serve`.
+    pub arguments: Vec<String>,
     /// Where its log goes.
     pub log: PathBuf,
     /// Whether the kernel kills it when this program dies, however it dies. Takes a program more, and so a moment more to start.
@@ -64,11 +71,23 @@ impl Setup {
     /// # Errors
     /// When the program fails.
     pub async fn add_user(&self) -> Result<()> {
+        self.tell(&["user", "add", USER, "--role", "administrator"]).await
+    }
+
+    /// Tells the server how to reach another one, as that user there. Works with and without a running server.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub async fn add_computer(&self, name: &str, url: &str) -> Result<()> {
+        self.tell(&["computer", "add", name, "--url", url, "--user", USER]).await
+    }
+
+    /// Runs the program on the state directory, with the password on its standard input.
+    async fn tell(&self, words: &[&str]) -> Result<()> {
         let mut command = Command::new(&self.binary);
-        command
-            .args(["user", "add", USER, "--role", "administrator", "--password-stdin", "--state"])
-            .arg(&self.state);
-        let failed = |said: String| Failure::Program { line: "cimwright user add".to_owned(), said };
+        command.args(words).args(["--password-stdin", "--state"]).arg(&self.state);
+        let line = format!("cimwright {} {}", words[0], words[1]);
+        let failed = |said: String| Failure::Program { line: line.clone(), said };
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -112,8 +131,9 @@ impl Setup {
             false => Command::new(&self.binary),
         };
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--https", "none", "--demo-provider", "--state"])
+            .args(["serve", "--http", &self.http, "--https", "none", "--demo-provider", "--state"])
             .arg(&self.state)
+            .args(&self.arguments)
             .arg("--port-file")
             .arg(&ports);
         if let Some(root) = &self.root {
@@ -206,6 +226,14 @@ impl Server {
     /// When the process is lost.
     pub async fn kill(mut self) -> Result<bool> {
         kill(&mut self.child).await
+    }
+
+    /// Stops its work without ending it (SIGSTOP), or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // A server that has ended is noticed by whoever asks it next.
+            let _ = kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT });
+        }
     }
 
     /// Stops it in order with SIGTERM.

@@ -10,6 +10,8 @@ import sys
 import time
 import unittest
 
+import end2end
+
 
 class TimedResult(unittest.TextTestResult):
     """Prints one line a test, with its time."""
@@ -63,9 +65,14 @@ def main():
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     # Skipping would hide that something is not tested; no test here does.
     failed += len(result.skipped)
-    print(f"\ninterop: {result.testsRun} tests in {time.monotonic() - began:.1f} s")
-    print(f"{result.passed} passed, {failed} failed", flush=True)
-    return 0 if failed == 0 and result.passed > 0 else 1
+    passed = result.passed
+    if not options.match or options.match in "end2end":
+        suite_passed, suite_failed = end2end.run()
+        passed += suite_passed
+        failed += suite_failed
+    print(f"\ninterop: {result.testsRun} tests and pywbem's suite in {time.monotonic() - began:.1f} s")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if failed == 0 and passed > 0 else 1
 
 
 if __name__ == "__main__":

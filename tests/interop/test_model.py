@@ -1,4 +1,4 @@
-"""Classes and qualifiers as a client reads them, and operations that are not there."""
+"""Classes and qualifiers as a client reads them, and what of them cannot be changed."""
 
 import pywbem
 
@@ -99,18 +99,22 @@ class Model:
             [("Pfad", "/x.vfd")],
         )
 
-    def test_operations_that_are_not_served(self):
+    def test_what_the_server_brings_cannot_be_changed(self):
         job_class = self.ada.GetClass("Msvm_ConcreteJob")
-        key = self.ada.GetQualifier("Key")
-        for call in (
-            lambda: self.ada.CreateClass(job_class),
-            lambda: self.ada.ModifyClass(job_class),
-            lambda: self.ada.DeleteClass("Msvm_ConcreteJob"),
-            lambda: self.ada.SetQualifier(key),
-            lambda: self.ada.DeleteQualifier("Key"),
-            lambda: self.ada.CreateInstance(pywbem.CIMInstance("Msvm_ConcreteJob", {"Name": "x"})),
+        changed = self.ada.GetClass("Msvm_StorageJob")
+        changed.properties["Colour"] = pywbem.CIMProperty("Colour", None, type="string")
+        for status, call in (
+            (pywbem.CIM_ERR_ALREADY_EXISTS, lambda: self.ada.CreateClass(job_class)),
+            (pywbem.CIM_ERR_NOT_SUPPORTED, lambda: self.ada.ModifyClass(changed)),
+            (pywbem.CIM_ERR_NOT_SUPPORTED, lambda: self.ada.DeleteClass("Msvm_StorageJob")),
+            (pywbem.CIM_ERR_CLASS_HAS_CHILDREN, lambda: self.ada.DeleteClass("CIM_Job")),
+            (pywbem.CIM_ERR_FAILED, lambda: self.ada.DeleteQualifier("Key")),
+            (
+                pywbem.CIM_ERR_NOT_SUPPORTED,
+                lambda: self.ada.CreateInstance(pywbem.CIMInstance("Msvm_ConcreteJob", {"Name": "x"})),
+            ),
         ):
-            self.expect_status(pywbem.CIM_ERR_NOT_SUPPORTED, call)
+            self.expect_status(status, call)
 
     def test_names_are_the_same_in_any_case(self):
         self.assertEqual(self.ada.GetClass("MSVM_CONCRETEJOB").classname, "Msvm_ConcreteJob")

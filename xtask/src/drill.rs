@@ -13,14 +13,35 @@ use std::process::Command;
 pub(crate) enum Program {
     /// Kills the server under load.
     Drill,
+    /// Kills daemons and servers of either side of a replicated volume under a verifying writer.
+    ReplicaDrill,
     /// Measures it.
     Bench,
 }
 
 impl Program {
+    /// The drill that the options of `drill` mean, and the options that are left for it.
+    pub(crate) fn of_drill(options: &[String]) -> (Self, &[String]) {
+        match options.split_first() {
+            Some((first, rest)) if first == "replica" => (Self::ReplicaDrill, rest),
+            _ => (Self::Drill, options),
+        }
+    }
+
+    /// Whether it replicates volumes with these options.
+    fn replicates(self, options: &[&String]) -> bool {
+        let only = options.iter().position(|o| o.starts_with("--only"));
+        match (self, only) {
+            (Self::Drill, _) => false,
+            (Self::ReplicaDrill, _) | (Self::Bench, None) => true,
+            (Self::Bench, Some(at)) => options[at..].iter().take(2).any(|o| o.contains("replica")),
+        }
+    }
+
     fn binary(self) -> &'static str {
         match self {
             Self::Drill => "cimwright-drill",
+            Self::ReplicaDrill => "cimwright-replica-drill",
             Self::Bench => "cimwright-bench",
         }
     }
@@ -31,7 +52,14 @@ pub(crate) fn run(program: Program, options: &[String]) -> Result<()> {
     let (own, passed): (Vec<_>, Vec<_>) = options.iter().partition(|o| *o == "--no-install");
     let helps = passed.iter().any(|o| *o == "--help" || *o == "-h");
     if !helps {
-        install::packages(&[install::QEMU_IMG], own.is_empty())?;
+        let may_install = own.is_empty();
+        install::packages(&[install::QEMU_IMG], may_install)?;
+        if program.replicates(&passed) {
+            install::storage_daemon(may_install)?;
+        }
+        if program == Program::Bench && program.replicates(&passed) {
+            install::packages(&[install::NBDCOPY], may_install)?;
+        }
         term::note("building (the first time takes a few minutes) …");
     }
     let binary = build(program)?;
@@ -56,4 +84,20 @@ fn build(program: Program) -> Result<PathBuf> {
     cargo.args(["build", "--quiet", "--release", "--package", "cimwright-bench"]);
     process::show(&mut cargo)?;
     Ok(process::target_directory().join("release").join(program.binary()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_chooses_the_drill_and_only_chooses_what_is_needed() {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let (drill, rest) = (words("replica --faults 3"), words("--kills 2"));
+        assert_eq!(Program::of_drill(&drill), (Program::ReplicaDrill, &drill[1..]));
+        assert_eq!(Program::of_drill(&rest), (Program::Drill, &rest[..]));
+        let replicates = |line: &str| Program::Bench.replicates(&words(line).iter().collect::<Vec<_>>());
+        assert!(replicates("--quick") && replicates("--only reads,replica") && replicates("--only=replica"));
+        assert!(!replicates("--quick --only reads --write"));
+    }
 }

@@ -27,6 +27,14 @@ pub(crate) const PYTHON_VENV: Need = Need {
 /// Makes file systems out of directories.
 pub(crate) const MKE2FS: Need = Need { package: "e2fsprogs", present: || process::find("mke2fs").is_some() };
 
+/// Looks into file systems that are not mounted; comes with the same package.
+pub(crate) const DEBUGFS: Need =
+    Need { package: "e2fsprogs", present: || process::find("debugfs").is_some() };
+
+/// Copies over NBD as fast as it goes: what the first copy of a replica is compared with.
+pub(crate) const NBDCOPY: Need =
+    Need { package: "libnbd-bin", present: || process::find("nbdcopy").is_some() };
+
 /// Unpacks packages and downloads them.
 pub(crate) const APT: Need = Need {
     package: "apt",

@@ -27,14 +27,21 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo    Install what is missing, build, and play a whole story with a real server and real images
             --fast         a smaller image
+            --dev          a debug build of the server: quicker to build
             --keep         leave the scratch directory behind and say where it is
             --no-install   install nothing; say what to run instead
+  demo replica
+          The same for Storage Replica: two servers, a file system on a replicated volume, a lost partner, a switch of direction
   test    Install what is missing, then format check, clippy, all Rust tests and the outside clients
             --no-install   install nothing; say what to run instead
             --only STAGES  comma-separated: fmt, clippy, rust, interop
             --match TEXT   of the interop tests, run only those whose name contains TEXT
   drill   Kill the server at random moments under load, and prove that nothing was lost
             --kills N      how often (20)
+            --seed N       play a drill again; all options: --help
+  drill replica
+          Kill daemons and servers of either side of a replicated volume under a verifying writer
+            --faults N     how often (100)
             --seed N       play a drill again; all options: --help
   bench   Measure the server against the least that the same work can cost
             --quick        within a minute, and less exact
@@ -51,10 +58,18 @@ fn main() -> ExitCode {
         None => ("help", &[][..]),
     };
     let outcome = match command {
-        "demo" => demo::Options::parse(options).and_then(|o| demo::run(&o)),
+        "demo" => match options.split_first() {
+            Some((first, rest)) if first == "replica" => {
+                demo::Options::parse(rest).and_then(|o| demo::replica::run(&o))
+            }
+            _ => demo::Options::parse(options).and_then(|o| demo::run(&o)),
+        },
         "test" => test::Options::parse(options).and_then(|o| test::run(&o)),
         test::INTEROP_COMMAND => test::Options::parse(options).and_then(|o| test::interop::serve_and_run(&o)),
-        "drill" => drill::run(drill::Program::Drill, options),
+        "drill" => {
+            let (program, options) = drill::Program::of_drill(options);
+            drill::run(program, options)
+        }
         "bench" => drill::run(drill::Program::Bench, options),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

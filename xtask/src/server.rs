@@ -38,6 +38,9 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     Ok(process::target_directory().join(folder).join("cimwright"))
 }
 
+/// Where a server listens unless it is to be found again at the same place.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
+
 /// What a server is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -49,6 +52,10 @@ pub(crate) struct Setup {
     pub(crate) roots: Vec<PathBuf>,
     /// A configuration file.
     pub(crate) config: Option<PathBuf>,
+    /// More arguments of `serve`.
+    pub(crate) arguments: Vec<String>,
+    /// Where it listens for HTTP; port 0 takes a free one.
+    pub(crate) http: String,
     /// Where its log goes.
     pub(crate) log: PathBuf,
     /// The largest file the server and its engine may write, in bytes.
@@ -58,8 +65,18 @@ pub(crate) struct Setup {
 impl Setup {
     /// Adds a user; works before the start and on a running server.
     pub(crate) fn add_user(&self, name: &str, role: &str, password: &str) -> Result<()> {
+        self.tell(&["user", "add", name, "--role", role], password)
+    }
+
+    /// Tells the server how to reach another one, as this user there; works before the start and on a running server.
+    pub(crate) fn add_computer(&self, name: &str, url: &str, user: &str, password: &str) -> Result<()> {
+        self.tell(&["computer", "add", name, "--url", url, "--user", user], password)
+    }
+
+    /// Runs the program on the state directory, with a password on its standard input.
+    fn tell(&self, words: &[&str], password: &str) -> Result<()> {
         let mut command = Command::new(&self.binary);
-        command.args(["user", "add", name, "--role", role, "--password-stdin", "--state"]).arg(&self.state);
+        command.args(words).args(["--password-stdin", "--state"]).arg(&self.state);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let line = process::line_of(&command);
         let failed =
@@ -120,16 +137,8 @@ impl Setup {
                 command
             }
         };
-        command.args([
-            "serve",
-            "--http",
-            "127.0.0.1:0",
-            "--https",
-            "127.0.0.1:0",
-            "--demo-provider",
-            "--state",
-        ]);
-        command.arg(&self.state).arg("--port-file").arg(ports);
+        command.args(["serve", "--http", &self.http, "--https", "127.0.0.1:0", "--demo-provider", "--state"]);
+        command.arg(&self.state).arg("--port-file").arg(ports).args(&self.arguments);
         for root in &self.roots {
             command.arg("--storage-root").arg(root);
         }

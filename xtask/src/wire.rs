@@ -95,6 +95,12 @@ impl Client {
         self.intrinsic("GetInstance", path.namespace, &parameter)
     }
 
+    /// The instances of a class as XML.
+    pub(crate) fn instances(&self, namespace: &str, class: &str) -> Result<String> {
+        let parameter = format!(r#"<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{class}"/></IPARAMVALUE>"#);
+        self.intrinsic("EnumerateInstances", namespace, &parameter)
+    }
+
     fn intrinsic(&self, name: &str, namespace: &str, parameters: &str) -> Result<String> {
         let names: String =
             namespace.split('/').map(|part| format!(r#"<NAMESPACE NAME="{part}"/>"#)).collect();

@@ -22,7 +22,7 @@ use crate::failure::{Failure, Result};
 use crate::ports::Addresses;
 use crate::rng::Rng;
 use crate::scratch::Scratch;
-use crate::server::Setup;
+use crate::server::{self, Setup};
 use crate::{proc, qemu};
 use cimwright_jobs::{Clock as _, SystemClock};
 use ledger::Ledger;
@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use summary::Summary;
+pub(crate) use summary::median;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -114,6 +115,8 @@ async fn carry_out(options: Options) -> Result<bool> {
         binary: options.server.clone(),
         state: scratch.make("state")?,
         root: Some(scratch.make("images")?),
+        http: server::ANY_PORT.to_owned(),
+        arguments: Vec::new(),
         log: scratch.path().join("server.log"),
         guarded: true,
     };

@@ -4,6 +4,7 @@
 //! - `starts`: durable job starts, against bare SQLite commits.
 //! - `convert`: a conversion as a job, against the same qemu-img command.
 //! - `scale`: the cost of one instance among many (`fill` makes the many).
+//! - `replica`: a replicated volume, against nbdcopy, cp and a volume that is not.
 //! - `startup`: from nothing to the first answer, and memory.
 //! - `load`, `message`: the load generator, the same for both sides of every comparison.
 //! - `report`: the table.
@@ -14,6 +15,7 @@ mod fill;
 mod load;
 mod message;
 mod reads;
+mod replica;
 mod report;
 mod scale;
 mod starts;
@@ -21,7 +23,7 @@ mod startup;
 
 use crate::failure::{Failure, Result};
 use crate::scratch::Scratch;
-use crate::server::Setup;
+use crate::server::{self, Setup};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +41,7 @@ pub struct Options {
     #[arg(long)]
     pub write: bool,
 
-    /// Only these parts: reads, starts, convert, scale, startup
+    /// Only these parts: reads, starts, convert, scale, startup, replica
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -55,7 +57,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     pub page: PathBuf,
 
-    /// Where the scratch directory is made; it takes some 12 GiB [default: $TMPDIR or /var/tmp]
+    /// Where the scratch directory is made; it takes some 16 GiB [default: $TMPDIR or /var/tmp]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
 
@@ -73,6 +75,7 @@ pub enum Part {
     Convert,
     Scale,
     Startup,
+    Replica,
 }
 
 /// How much of everything.
@@ -92,6 +95,12 @@ pub(crate) struct Extent {
     pub(crate) many: usize,
     /// How often the server is started.
     pub(crate) startups: usize,
+    /// The size of the volume that is replicated, in bytes.
+    pub(crate) replica: u64,
+    /// How much of it is different after a pause, in bytes.
+    pub(crate) difference: u64,
+    /// How often it is copied.
+    pub(crate) copies: usize,
 }
 
 /// What all parts share.
@@ -112,6 +121,9 @@ impl Options {
                 stored: vec![100, 10_000, 50_000],
                 many: 50_000,
                 startups: 5,
+                replica: 512 << 20,
+                difference: 8 << 20,
+                copies: 2,
             }
         } else {
             Extent {
@@ -122,6 +134,9 @@ impl Options {
                 stored: vec![100, 10_000, 1_000_000],
                 many: 100_000,
                 startups: 10,
+                replica: 4 << 30,
+                difference: 64 << 20,
+                copies: 5,
             }
         }
     }
@@ -134,6 +149,8 @@ impl Bench {
             binary: self.binary.clone(),
             state: self.scratch.make(name)?,
             root: root.map(Path::to_owned),
+            http: server::ANY_PORT.to_owned(),
+            arguments: Vec::new(),
             log: self.scratch.path().join(format!("{name}.log")),
             guarded: false,
         };
@@ -185,6 +202,9 @@ async fn measure(options: Options) -> Result<()> {
     }
     if wanted(Part::Startup) {
         startup::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Replica) {
+        replica::run(&bench, &mut report).await?;
     }
     report.save(&options.report)?;
     if options.write {

@@ -95,10 +95,19 @@ pub(crate) async fn stream(
             {
                 return Err(instances::absent(&source));
             }
+            let is_static = !scope.namespace.brings(&source.class);
+            if is_static && instances::kept(scope, &source).is_none() {
+                return Err(instances::absent(&source));
+            }
             parts.extend(to_jobs(&scope.namespace, &source, &filter, wanted));
         }
     }
     parts.extend(over_provided(&scope.namespace, &source, &filter, wanted));
+    if !scope.namespace.extents.is_empty() {
+        let source = paths::normal(scope, &source);
+        let far = wanted == Wanted::Associators;
+        parts.push_back(Part::KeptLinks { source, filter, far, after: None });
+    }
     Ok(ObjectStream::new(scope, shape, parts, view))
 }
 

@@ -4,15 +4,18 @@ use crate::associations::{self, Wanted};
 use crate::authorize::{Permission, permission};
 use crate::errors;
 use crate::indications::{self, Indications};
+use crate::interop::{self, About, AccessPoint, Discovery};
+use crate::loaded::{self, Forgetful};
 use crate::pull::{self, Sessions};
-use crate::registry::{BuildError, Namespace, Registry};
+use crate::registry::{BuildError, Namespace, Registry, built_in};
 use crate::stream::ObjectStream;
 use crate::{changes, classes, instances, methods, properties, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
-use cimwright_sdk::{Context, Plugin, Principal};
-use std::sync::Arc;
+use cimwright_repository::{Content, RepositoryStore};
+use cimwright_sdk::{Background, Context, Plugin, Principal};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// The object manager. Cheap to clone; all clones are the same broker.
@@ -40,6 +43,12 @@ pub struct Limits {
     pub default_timeout: Duration,
     /// The longest OperationTimeout that is accepted; 0, which means for ever, never is.
     pub max_timeout: Duration,
+    /// How many static instances may be kept, in all namespaces together.
+    pub static_instances: usize,
+    /// How many classes clients may load, in all namespaces together.
+    pub loaded_classes: usize,
+    /// How many namespaces there may be.
+    pub namespaces: usize,
     /// The most objects in one answer of an Open or Pull operation, whatever MaxObjectCount says.
     pub max_object_count: u32,
 }
@@ -51,6 +60,9 @@ impl Default for Limits {
             sessions_per_user: 32,
             default_timeout: Duration::from_secs(90),
             max_timeout: Duration::from_secs(600),
+            static_instances: 1_000_000,
+            loaded_classes: 100_000,
+            namespaces: 1000,
             max_object_count: 1000,
         }
     }
@@ -62,14 +74,16 @@ pub type EmbeddedParser = Arc<dyn Fn(&str) -> Result<Instance, String> + Send + 
 /// What all operations share.
 pub(crate) struct Inner {
     pub(crate) jobs: Jobs,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) parser: EmbeddedParser,
     /// Held while the settings of a job are read, changed and written back.
     pub(crate) settings: tokio::sync::Mutex<()>,
+    about: Option<Arc<About>>,
     catalogues: Vec<&'static Catalogue>,
     indications: Option<Indications>,
+    background: Vec<Arc<dyn Background>>,
 }
 
 /// Whose operation it is, and where.
@@ -99,6 +113,10 @@ pub struct BrokerBuilder {
     parser: EmbeddedParser,
     limits: Limits,
     indications: Option<Indications>,
+    store: Arc<dyn RepositoryStore>,
+    content: Content,
+    common: Schema,
+    discovery: Option<Discovery>,
 }
 
 impl BrokerBuilder {
@@ -131,6 +149,28 @@ impl BrokerBuilder {
         self
     }
 
+    /// Sets where what clients load is kept, and what is there already; without it, all of it is gone with the process.
+    #[must_use]
+    pub fn repository(mut self, store: Arc<dyn RepositoryStore>, content: Content) -> Self {
+        self.store = store;
+        self.content = content;
+        self
+    }
+
+    /// Lets the server describe itself in [`INTEROP_NAMESPACE`](crate::interop::INTEROP_NAMESPACE), which must be there.
+    #[must_use]
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = Some(discovery);
+        self
+    }
+
+    /// Sets the qualifiers that classes may use in a namespace that does not declare them.
+    #[must_use]
+    pub fn common_qualifiers(mut self, common: Schema) -> Self {
+        self.common = common;
+        self
+    }
+
     /// Sets other limits than the default ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -142,7 +182,7 @@ impl BrokerBuilder {
     ///
     /// # Errors
     /// When the plugins do not fit the namespaces or one another.
-    pub fn build(self) -> Result<Broker, BuildError> {
+    pub fn build(mut self) -> Result<Broker, BuildError> {
         let mut catalogues: Vec<&'static Catalogue> =
             vec![&cimwright_jobs::errors::CATALOGUE, &errors::CATALOGUE];
         for catalogue in self.plugins.iter().flat_map(|p| &p.catalogues) {
@@ -150,17 +190,27 @@ impl BrokerBuilder {
                 catalogues.push(catalogue);
             }
         }
-        let registry = Registry::new(self.namespaces, self.plugins)?;
+        let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
+        let registry = Arc::new(Registry::new(self.common, self.store));
+        let about = self.discovery.map(|discovery| {
+            let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
+            Arc::new(About::new(discovery, registry, limits, self.jobs.clone()))
+        });
+        self.plugins.extend(about.as_ref().map(interop::plugin));
+        registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));
+        background.iter().for_each(|b| b.begin(&self.jobs));
         Ok(Broker {
             inner: Arc::new(Inner {
                 jobs: self.jobs,
                 registry,
+                about,
                 sessions: Sessions::default(),
                 limits: self.limits,
                 parser: self.parser,
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
                 indications: self.indications,
+                background,
             }),
         })
     }
@@ -176,6 +226,17 @@ impl Broker {
             parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
             limits: Limits::default(),
             indications: None,
+            store: Arc::new(Forgetful),
+            content: Content::default(),
+            common: Schema::new(),
+            discovery: None,
+        }
+    }
+
+    /// Ends what providers do without being asked. To be called when neither requests nor jobs are served any more.
+    pub async fn end_background(&self) {
+        for background in &self.inner.background {
+            background.end().await;
         }
     }
 
@@ -190,11 +251,7 @@ impl Broker {
         let Request { namespace, operation } = request;
         let namespace = self.inner.registry.namespace(&namespace)?;
         let permission = permission(principal.role(), &operation);
-        let scope = Scope {
-            inner: Arc::clone(&self.inner),
-            principal: principal.clone(),
-            namespace: Arc::clone(namespace),
-        };
+        let scope = Scope { inner: Arc::clone(&self.inner), principal: principal.clone(), namespace };
         if permission == Permission::Denied && !matches!(operation, Operation::InvokeMethod { .. }) {
             return Err(errors::denied(principal, operation_name(&operation)));
         }
@@ -209,6 +266,13 @@ impl Broker {
     /// What tells subscribers about jobs and alerts, if the broker has it.
     pub fn indications(&self) -> Option<&Indications> {
         self.inner.indications.as_ref()
+    }
+
+    /// Tells the clients that look for it under which addresses the server can be reached.
+    pub fn announce(&self, access_points: Vec<AccessPoint>) {
+        if let Some(about) = &self.inner.about {
+            *about.access_points.write().unwrap_or_else(PoisonError::into_inner) = access_points;
+        }
     }
 
     /// The classes of a namespace.
@@ -307,13 +371,11 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
             changes::administrators_only(&scope, permission, "CreateInstance", &instance.class)?;
             changes::create(scope, instance).await?
         }
-        Operation::CreateClass { .. }
-        | Operation::ModifyClass { .. }
-        | Operation::DeleteClass { .. }
-        | Operation::SetQualifier { .. }
-        | Operation::DeleteQualifier { .. } => {
-            return Err(CimError::not_supported("classes cannot be changed yet"));
-        }
+        Operation::CreateClass { class } => loaded::create_class(scope, *class).await?,
+        Operation::ModifyClass { class } => loaded::modify_class(scope, *class).await?,
+        Operation::DeleteClass { class } => loaded::delete_class(scope, class).await?,
+        Operation::SetQualifier { declaration } => loaded::set_qualifier(scope, *declaration).await?,
+        Operation::DeleteQualifier { name } => loaded::delete_qualifier(scope, name).await?,
         Operation::GetProperty { path, property } => properties::get(&scope, &path, &property).await?,
         Operation::SetProperty { path, property, value } => {
             properties::set(scope, permission, path, property, value).await?
@@ -329,6 +391,12 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
 fn operation_name(operation: &Operation) -> String {
     match operation {
         Operation::ModifyInstance { instance, .. } => format!("ModifyInstance of {}", instance.class),
+        Operation::SetProperty { path, .. } => format!("SetProperty of {}", path.class),
+        Operation::CreateClass { class } => format!("CreateClass {}", class.name),
+        Operation::ModifyClass { class } => format!("ModifyClass {}", class.name),
+        Operation::DeleteClass { class } => format!("DeleteClass {class}"),
+        Operation::SetQualifier { declaration } => format!("SetQualifier {}", declaration.name),
+        Operation::DeleteQualifier { name } => format!("DeleteQualifier {name}"),
         Operation::DeleteInstance { path } => format!("DeleteInstance of {}", path.class),
         Operation::CreateInstance { instance } => format!("CreateInstance of {}", instance.class),
         Operation::InvokeMethod { target, method, .. } => format!("{}.{method}", ObjectPath::class(target)),

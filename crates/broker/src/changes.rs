@@ -4,18 +4,34 @@ use crate::authorize::Permission;
 use crate::broker::Scope;
 use crate::errors;
 use crate::instances::{absent, find};
+use crate::loaded;
 use crate::methods::detached;
+use crate::paths;
 use crate::registry::blank;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::OperationResult;
-use cimwright_cim::{CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, Property};
+use cimwright_cim::{
+    CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, ObjectPath, Property, Value,
+};
 use std::sync::Arc;
 
 /// CreateInstance.
 pub(crate) async fn create(scope: Scope, instance: Instance) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(&instance.class)?);
+    if class.is_abstract() || class.is_indication() {
+        let what = if class.is_abstract() { "abstract" } else { "an indication" };
+        let text = format!("{} is {what}: it has no instances of its own", class.name);
+        return Err(CimError::not_supported(text));
+    }
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
-        return Err(nobody("CreateInstance", &class));
+        if !is_static(&scope, &class.name) {
+            return Err(nobody("CreateInstance", &class));
+        }
+        return loaded::create_instance(scope, move |scope| {
+            let class = Arc::clone(scope.namespace.class(&instance.class)?);
+            complete(scope, &class, &instance)
+        })
+        .await;
     };
     let instance = complete(&scope, &class, &instance)?;
     detached(async move { provider.create(scope.context(), instance).await.map(OperationResult::Created) })
@@ -34,7 +50,20 @@ pub(crate) async fn modify(
     let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
     administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
-        return Err(nobody("ModifyInstance", &class));
+        if !is_static(&scope, &class.name) {
+            return Err(nobody("ModifyInstance", &class));
+        }
+        return loaded::modify_instance(scope, path, move |scope, present| {
+            let class = Arc::clone(scope.namespace.class(&present.class)?);
+            let mut changed = present.clone();
+            for change in changes(scope, &class, present, &instance, property_list.as_deref())? {
+                if let Some(slot) = changed.properties.iter_mut().find(|p| p.name == change.name) {
+                    slot.value = change.value;
+                }
+            }
+            Ok(changed)
+        })
+        .await;
     };
     let changes = changes(&scope, &class, &present, &instance, property_list.as_deref())?;
     detached(async move {
@@ -56,13 +85,21 @@ pub(crate) async fn delete(
     administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
     let class = scope.namespace.class(&path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
-        return Err(nobody("DeleteInstance", class));
+        if !is_static(&scope, &class.name) {
+            return Err(nobody("DeleteInstance", class));
+        }
+        return loaded::delete_instance(scope, path).await;
     };
     detached(async move {
         provider.delete(scope.context(), &path).await?;
         Ok(OperationResult::Void)
     })
     .await
+}
+
+/// Whether the instances of a class are static: a client loaded it, so that nobody else could have any.
+fn is_static(scope: &Scope, class: &ClassName) -> bool {
+    !scope.namespace.brings(class)
 }
 
 /// A new instance with every property of its class, each of its declared type; what is not given has the default.
@@ -130,17 +167,29 @@ fn changes(
 }
 
 /// The value of a property in the declared type.
-fn fit(
-    scope: &Scope,
-    declared: &Property,
-    given: &Property,
-) -> Result<Option<cimwright_cim::Value>, CimError> {
+fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Value>, CimError> {
     let shape =
         Declared { cim_type: declared.cim_type, is_array: declared.is_array, embedded: declared.embedded };
     let Some(value) = given.value.clone() else { return Ok(None) };
-    coerce(value, shape, &|text| (scope.inner.parser)(text)).map(Some).map_err(|mismatch| {
-        CimError::invalid_parameter(format!("the property {}: {mismatch}", declared.name))
-    })
+    let wrong = |why: String| CimError::invalid_parameter(format!("the property {}: {why}", declared.name));
+    let mut value = coerce(value, shape, &|text| (scope.inner.parser)(text))
+        .map_err(|mismatch| wrong(mismatch.to_string()))?;
+    if let Value::Reference(object) = &mut value
+        && let ObjectPath::Instance(path) = object.as_mut()
+    {
+        *path = paths::normal(scope, path);
+        let schema = &scope.namespace.schema;
+        let wanted = declared.reference_class.as_ref();
+        let here = path.namespace.as_ref() == Some(&scope.namespace.name);
+        if here
+            && let Some(wanted) = wanted
+            && schema.contains(path.class.as_str())
+            && !schema.is_a(path.class.as_str(), wanted.as_str())
+        {
+            return Err(wrong(format!("refers to a {}, but must refer to a {wanted}", path.class)));
+        }
+    }
+    Ok(Some(value))
 }
 
 /// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.

@@ -15,6 +15,7 @@ use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
 use cimwright_cim::{CimError, Class, ClassName, Instance, InstancePath, Name, NamespaceName, Value};
 use cimwright_jobs::{JobId, JobRecord};
+use cimwright_repository::Kept;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -159,7 +160,7 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
         let record = job(scope, dialect, id).await?;
         return Ok(record.map(|r| dialect.template.instance(&r, scope.inner.jobs.clock().now())));
     }
-    if path.class.is(METHOD_RESULT) {
+    if path.class.is(METHOD_RESULT) && !scope.namespace.dialects.is_empty() {
         let Some(id) = results::job_of(path) else { return Ok(None) };
         let Some(record) = scope.inner.jobs.load(id).await.map_err(errors::from_store)? else {
             return Ok(None);
@@ -167,9 +168,20 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
         let dialect = scope.namespace.dialect_of(&record.spec.family);
         return Ok(dialect.and_then(|dialect| results::instance(scope, dialect, &record)));
     }
-    let Some(provider) = scope.namespace.instances(&path.class) else { return Ok(None) };
+    let Some(provider) = scope.namespace.instances(&path.class) else {
+        return Ok(kept(scope, path).map(|kept| kept.instance.clone()));
+    };
     let found = provider.get(scope.context(), path).await?;
     Ok(found.map(|i| complete(scope, i, &path.class)))
+}
+
+/// The static instance at an exact path.
+pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
+    let has_references = path.keys.iter().any(|k| matches!(k.value, Value::Reference(_)));
+    if has_references {
+        return scope.namespace.extents.get(&paths::normal(scope, path));
+    }
+    scope.namespace.extents.get(path)
 }
 
 /// What an association leads to. An element that nobody serves is shown by what its path says.
@@ -219,6 +231,9 @@ pub(crate) fn parts_of(scope: &Scope, class: &Class) -> VecDeque<Part> {
         }
         if namespace.instances(&class).is_some() {
             parts.push_back(Part::Provided(class.clone()));
+        }
+        if namespace.extents.count_of(&class) > 0 {
+            parts.push_back(Part::Kept { class: class.clone(), after: None });
         }
         for (dialect, link) in links_of(scope, &class) {
             let (dialect, link) = (Arc::clone(dialect), Arc::clone(link));

@@ -26,6 +26,7 @@ mod job_control;
 mod job_instance;
 mod job_settings;
 mod links;
+mod loaded;
 mod methods;
 mod params;
 mod paths;

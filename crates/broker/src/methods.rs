@@ -77,7 +77,7 @@ pub(crate) async fn invoke(
     detached(async move {
         let made = MethodCall { target, method: method.name.clone(), params };
         // A job keeps what nobody can ask for only in its payload.
-        let shows_calls = scope.inner.registry.shows_calls;
+        let shows_calls = scope.inner.registry.shows_calls();
         let call = shows_calls.then(|| results::remember(&made, &method, job_parameter(&scope, &method)));
         let outcome = provider.invoke(scope.context(), made).await?;
         answer(&scope, &method, call, outcome).await

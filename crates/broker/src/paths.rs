@@ -1,10 +1,12 @@
 //! Instance paths as clients send them, made exact: keys named as declared and of the declared types.
 
+use crate::broker::Scope;
 use crate::registry::Namespace;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::{CimError, CimType, InstancePath, KeyBinding, ObjectPath, Value};
 use cimwright_jobs::JobId;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The path as a server would have made it: in this namespace, with the declared spelling and types.
 ///
@@ -42,6 +44,27 @@ pub(crate) fn exact(namespace: &Namespace, path: &InstancePath) -> Result<Instan
         }
     }
     Ok(InstancePath { host: None, namespace: Some(namespace.name.clone()), class: class.name.clone(), keys })
+}
+
+/// A path as it is kept and looked up: of a namespace, without host, and where its class is known with keys of their declared
+/// types, also in the references among them.
+pub(crate) fn normal(scope: &Scope, path: &InstancePath) -> InstancePath {
+    let at = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
+    let namespace = if at == scope.namespace.name {
+        Some(Arc::clone(&scope.namespace))
+    } else {
+        scope.inner.registry.namespace(&at).ok()
+    };
+    let exact = namespace.and_then(|n| exact(&n, path).ok());
+    let mut path = exact.unwrap_or_else(|| InstancePath { host: None, namespace: Some(at), ..path.clone() });
+    for key in &mut path.keys {
+        if let Value::Reference(object) = &mut key.value
+            && let ObjectPath::Instance(inner) = object.as_mut()
+        {
+            *inner = normal(scope, inner);
+        }
+    }
+    path
 }
 
 /// The job that an InstanceID names. Only the form that the server itself gives is a name, in any case.

@@ -1,12 +1,15 @@
-//! Who answers for which class of which namespace. Made once, at the start; never changes.
+//! Who answers for which class of which namespace. Who serves what is said once, at the start; classes and namespaces come and
+//! go with what clients load (see `loaded`), each change making a new [`Namespace`], so that an operation sees one and the same
+//! to its end.
 
 use crate::job_instance::Template;
 use crate::links::{LeadsTo, Link};
 use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
 use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
+use cimwright_repository::{Extents, RepositoryStore};
 use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The class that every class of jobs descends from.
 pub(crate) const JOB_ROOT: &str = "CIM_Job";
@@ -82,23 +85,35 @@ pub enum BuildError {
     },
 }
 
+/// Namespaces by their names.
+pub(crate) type Namespaces = HashMap<NamespaceName, Arc<Namespace>>;
+
 /// All namespaces.
 pub(crate) struct Registry {
-    namespaces: HashMap<NamespaceName, Arc<Namespace>>,
-    /// Whether any namespace can show the call that made a job.
-    pub(crate) shows_calls: bool,
+    namespaces: RwLock<Arc<Namespaces>>,
+    /// The qualifiers that are known where a namespace declares none.
+    pub(crate) common: Arc<Schema>,
+    /// Keeps what clients load.
+    pub(crate) store: Arc<dyn RepositoryStore>,
+    /// Held while something that clients load is checked, kept and made known.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 /// A namespace: its classes and who answers for them.
+#[derive(Clone)]
 pub(crate) struct Namespace {
     pub(crate) name: NamespaceName,
     pub(crate) schema: Arc<Schema>,
+    /// What the server itself brings; `None` for a namespace that a client made.
+    pub(crate) built_in: Option<Arc<Schema>>,
+    /// The static instances.
+    pub(crate) extents: Arc<Extents>,
     /// The job classes.
     pub(crate) dialects: Vec<Arc<Dialect>>,
     served: HashMap<ClassName, Served>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Served {
     instances: Option<Arc<dyn InstanceProvider>>,
     methods: Option<Arc<dyn MethodProvider>>,
@@ -120,50 +135,94 @@ pub(crate) struct Dialect {
     pub(crate) links: Vec<Arc<Link>>,
 }
 
+/// The namespaces that the server itself brings.
+pub(crate) fn built_in(
+    namespaces: Vec<(NamespaceName, Schema)>,
+    plugins: Vec<Plugin>,
+) -> Result<Namespaces, BuildError> {
+    let mut made: HashMap<NamespaceName, Namespace> = HashMap::new();
+    for (name, schema) in namespaces {
+        let schema = Arc::new(schema);
+        let namespace =
+            Namespace { built_in: Some(Arc::clone(&schema)), schema, ..Namespace::empty(name.clone()) };
+        if made.insert(name.clone(), namespace).is_some() {
+            return Err(BuildError::NamespaceTwice(name));
+        }
+    }
+    for plugin in plugins {
+        for served in plugin.classes {
+            find(&mut made, plugin.name, &served.namespace)?.serve(plugin.name, served)?;
+        }
+        for dialect in plugin.dialects {
+            find(&mut made, plugin.name, &dialect.namespace)?.speak(plugin.name, dialect)?;
+        }
+    }
+    Ok(made.into_iter().map(|(name, n)| (name, Arc::new(n))).collect())
+}
+
 impl Registry {
-    pub(crate) fn new(
-        namespaces: Vec<(NamespaceName, Schema)>,
-        plugins: Vec<Plugin>,
-    ) -> Result<Self, BuildError> {
-        let mut made: HashMap<NamespaceName, Namespace> = HashMap::new();
-        for (name, schema) in namespaces {
-            let namespace = Namespace {
-                name: name.clone(),
-                schema: Arc::new(schema),
-                dialects: Vec::new(),
-                served: HashMap::new(),
-            };
-            if made.insert(name.clone(), namespace).is_some() {
-                return Err(BuildError::NamespaceTwice(name));
-            }
-        }
-        for plugin in plugins {
-            for served in plugin.classes {
-                find(&mut made, plugin.name, &served.namespace)?.serve(plugin.name, served)?;
-            }
-            for dialect in plugin.dialects {
-                find(&mut made, plugin.name, &dialect.namespace)?.speak(plugin.name, dialect)?;
-            }
-        }
-        let shows_calls = made.values().any(|namespace| {
+    /// Whether any namespace can show the call that made a job.
+    pub(crate) fn shows_calls(&self) -> bool {
+        self.all().values().any(|namespace| {
             let by_job = |d: &Arc<Dialect>| d.class.property("JobInParameters").is_some();
-            namespace.schema.contains(METHOD_RESULT) || namespace.dialects.iter().any(by_job)
-        });
-        Ok(Self { shows_calls, namespaces: made.into_iter().map(|(name, n)| (name, Arc::new(n))).collect() })
+            !namespace.dialects.is_empty()
+                && (namespace.schema.contains(METHOD_RESULT) || namespace.dialects.iter().any(by_job))
+        })
+    }
+
+    /// A registry without namespaces.
+    pub(crate) fn new(common: Schema, store: Arc<dyn RepositoryStore>) -> Self {
+        let (namespaces, turn) = (RwLock::default(), tokio::sync::Mutex::default());
+        Self { namespaces, common: Arc::new(common), store, turn }
+    }
+
+    /// All namespaces as they are now.
+    pub(crate) fn all(&self) -> Arc<Namespaces> {
+        Arc::clone(&self.namespaces.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes other namespaces known. Only whoever has the turn, or is alone at the start, may do so.
+    pub(crate) fn replace(&self, namespaces: Namespaces) {
+        *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(namespaces);
     }
 
     /// The namespace of this name.
     ///
     /// # Errors
     /// CIM_ERR_INVALID_NAMESPACE.
-    pub(crate) fn namespace(&self, name: &NamespaceName) -> Result<&Arc<Namespace>, CimError> {
+    pub(crate) fn namespace(&self, name: &NamespaceName) -> Result<Arc<Namespace>, CimError> {
         self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .get(name)
+            .cloned()
             .ok_or_else(|| CimError::invalid_namespace(format!("there is no namespace {name}")))
     }
 }
 
 impl Namespace {
+    /// A namespace that a client made, with nothing in it.
+    pub(crate) fn empty(name: NamespaceName) -> Self {
+        Self {
+            schema: Arc::default(),
+            built_in: None,
+            extents: Arc::new(Extents::new(name.clone())),
+            dialects: Vec::new(),
+            served: HashMap::new(),
+            name,
+        }
+    }
+
+    /// The same namespace with other classes.
+    pub(crate) fn with_schema(&self, schema: Schema) -> Self {
+        Self { schema: Arc::new(schema), ..self.clone() }
+    }
+
+    /// Whether the server itself brings this class.
+    pub(crate) fn brings(&self, class: &ClassName) -> bool {
+        self.built_in.as_ref().is_some_and(|s| s.contains(class.as_str()))
+    }
+
     /// The class of this name.
     ///
     /// # Errors

@@ -10,8 +10,9 @@ use crate::query::Plan;
 use crate::registry::Dialect;
 use crate::results;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
-use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name};
+use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
 use cimwright_jobs::{ElementKey, JobFilter, JobId, JobRecord};
+use cimwright_repository::extent::Place;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -49,6 +50,10 @@ pub(crate) enum Part {
         far: bool,
         after: Option<JobId>,
     },
+    /// The static instances of a class.
+    Kept { class: ClassName, after: Option<Arc<str>> },
+    /// The static associations that refer to `source`, or (`far`) what they lead to.
+    KeptLinks { source: InstancePath, filter: AssociationFilter, far: bool, after: Option<Place> },
     /// The associations of a class that a provider gives, or (`far`) what they lead to from `source`.
     ProvidedLinks { class: ClassName, source: InstancePath, filter: AssociationFilter, far: bool },
 }
@@ -159,6 +164,24 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             }
             Ok((view.apply_all(scope, items), more))
         }
+        Part::Kept { class, after } => {
+            let (kept, last) = scope.namespace.extents.page(class, after.as_ref(), PAGE);
+            let more = kept.len() == PAGE;
+            *after = last;
+            Ok((kept.iter().filter_map(|k| view.kept(scope, &k.instance)).collect(), more))
+        }
+        Part::KeptLinks { source, filter, far, after } => {
+            let page = scope.namespace.extents.referring(source, after.as_ref(), PAGE);
+            let more = page.len() == PAGE;
+            let mut found = Vec::new();
+            for (_, link) in &page {
+                kept_link(scope, &link.instance, source, filter, *far, view.names_only, &mut found).await?;
+            }
+            if let Some((last, _)) = page.into_iter().next_back() {
+                *after = Some(last);
+            }
+            Ok((view.apply_all(scope, found), more))
+        }
         Part::ProvidedLinks { class, source, filter, far } => {
             let items = provided_links(scope, class, source, filter, *far, view.names_only).await?;
             Ok((view.apply_all(scope, items), false))
@@ -233,7 +256,68 @@ async fn provided_links(
     Ok(found)
 }
 
+/// Adds a static association that refers to `source`, or what it leads to from there, if the filter admits it.
+async fn kept_link(
+    scope: &Scope,
+    link: &Instance,
+    source: &InstancePath,
+    filter: &AssociationFilter,
+    far: bool,
+    names_only: bool,
+    found: &mut Vec<Instance>,
+) -> Result<(), CimError> {
+    let schema = &scope.namespace.schema;
+    let is_a = |class: &ClassName, wanted: &Option<ClassName>| {
+        wanted.as_ref().is_none_or(|w| schema.is_a(class.as_str(), w.as_str()))
+    };
+    let is_association = schema.class(link.class.as_str()).is_some_and(|c| c.is_association());
+    if !is_association || !is_a(&link.class, &filter.assoc_class) {
+        return Ok(());
+    }
+    let ends = || link.properties.iter().filter(|p| paths::is_reference(p.cim_type));
+    let near = |p: &&Property| {
+        filter.role.as_ref().is_none_or(|r| p.name == *r) && paths::refers_to(p.value.as_ref(), source)
+    };
+    if !far {
+        if ends().any(|p| near(&p)) {
+            found.push(link.clone());
+        }
+        return Ok(());
+    }
+    for near in ends().filter(near) {
+        for end in ends().filter(|p| p.name != near.name) {
+            if filter.result_role.as_ref().is_some_and(|r| end.name != *r) {
+                continue;
+            }
+            let path = end.value.as_ref().and_then(|v| v.as_reference()).and_then(|r| r.as_instance());
+            let Some(path) = path else { continue };
+            // One element comes once, however many associations lead to it.
+            let known = found.iter().any(|i| i.path.as_ref() == Some(path));
+            if !known && is_a(&path.class, &filter.result_class) {
+                found.push(instances::far_end(scope, path, names_only).await?);
+            }
+        }
+    }
+    Ok(())
+}
+
 impl View {
+    /// What is shown of a static instance, without a copy of what is not.
+    fn kept(&self, scope: &Scope, instance: &Instance) -> Option<Instance> {
+        if self.plan.is_some() || (!self.names_only && self.visible.is_none()) {
+            return self.apply(scope, instance.clone());
+        }
+        let visible = |p: &&Property| {
+            !self.names_only && self.visible.as_ref().is_none_or(|list| list.contains(&p.name))
+        };
+        let shown = Instance {
+            class: instance.class.clone(),
+            path: instance.path.clone(),
+            properties: instance.properties.iter().filter(visible).cloned().collect(),
+        };
+        self.apply(scope, shown)
+    }
+
     /// A view of an instance that shows all; `None` if the query does not want it.
     fn apply(&self, scope: &Scope, mut instance: Instance) -> Option<Instance> {
         if let Some(plan) = &self.plan {

@@ -1,10 +1,16 @@
 //! How indications leave the server: one connection per listener, kept as long as the listener keeps it.
 
 use async_trait::async_trait;
-use cimwright_broker::indications::{Deliver, DeliveryError, Target};
-use cimwright_cim::Instance;
+use cimwright_broker::indications::{
+    Allowed, Deliver, DeliveryError, Indications, IndicationsConfig, Parts, RemovalAction, Target,
+};
+use cimwright_cim::{Instance, NamespaceName, Schema};
 use cimwright_client::{Address, Endpoint, Exporter, TlsOptions};
+use cimwright_jobs::{Outbox, SystemClock};
+use cimwright_sdk::Plugin;
+use cimwright_server::config::{Config, Removal};
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -17,6 +23,63 @@ pub(crate) struct Listeners {
     tls: TlsOptions,
     timeout: Duration,
     known: Mutex<HashMap<Uuid, Arc<Exporter>>>,
+}
+
+/// Opens what tells subscribers about the jobs of a store; to be called before jobs run.
+///
+/// # Errors
+/// When the store cannot be read, or the configuration names destinations that are none.
+pub(crate) async fn open(
+    config: &Config,
+    computer: &str,
+    outbox: Arc<dyn Outbox>,
+    namespaces: &[(NamespaceName, Schema)],
+    plugins: &[Plugin],
+) -> Result<Indications, Box<dyn Error>> {
+    let parts = Parts {
+        outbox,
+        clock: Arc::new(SystemClock),
+        namespaces,
+        dialects: plugins.iter().flat_map(|p| p.dialects.clone()).collect(),
+        parser: Arc::new(cimwright_codec::query::parse),
+        config: settings(config, computer)?,
+    };
+    Ok(Indications::open(parts).await?)
+}
+
+/// Begins to deliver.
+pub(crate) fn start(config: &Config, indications: &Indications) {
+    let settings = &config.indications;
+    let tls = TlsOptions {
+        ca_file: Some(settings.ca.clone()).filter(|f| !f.as_os_str().is_empty()),
+        insecure: !settings.verify_tls,
+    };
+    indications.start(Arc::new(Listeners::new(tls, Duration::from_millis(settings.delivery_timeout_ms))));
+}
+
+fn settings(config: &Config, computer: &str) -> Result<IndicationsConfig, Box<dyn Error>> {
+    let settings = &config.indications;
+    let allowed: Result<Vec<Allowed>, String> =
+        settings.allowed_destinations.iter().map(|d| d.parse()).collect();
+    Ok(IndicationsConfig {
+        system_name: computer.to_owned(),
+        allowed: allowed.map_err(|e| format!("indications.allowed_destinations: {e}"))?,
+        retry_attempts: settings.retry_attempts,
+        retry_interval: Duration::from_millis(settings.retry_interval_ms),
+        max_retry_interval: Duration::from_millis(settings.max_retry_interval_ms),
+        delivery_timeout: Duration::from_millis(settings.delivery_timeout_ms),
+        lifetime: Duration::from_millis(settings.lifetime_ms),
+        queue_limit: settings.queue_limit,
+        removal_action: match settings.removal_action {
+            Removal::Remove => RemovalAction::Remove,
+            Removal::Disable => RemovalAction::Disable,
+            Removal::Ignore => RemovalAction::Ignore,
+        },
+        removal_interval: Duration::from_millis(settings.removal_interval_ms),
+        max_destinations: settings.max_destinations,
+        max_filters: settings.max_filters,
+        max_subscriptions: settings.max_subscriptions,
+    })
 }
 
 impl Listeners {

@@ -58,7 +58,9 @@ enum Command {
     Query(commands::query::Args),
     Class(commands::class::Args),
     Mof(commands::mof::Args),
+    Replica(commands::replica::Args),
     Explain(commands::explain::Args),
+    Listen(commands::listen::Args),
     Completions(commands::completions::Args),
 }
 
@@ -92,7 +94,9 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Class(args) => commands::block_on(commands::class::run(args)),
         Command::Mof(args) => commands::mof::run(args),
         Command::Get(args) => commands::block_on(commands::get::run(args)),
+        Command::Replica(args) => commands::block_on(commands::replica::run(args, CATALOGUES)),
         Command::Explain(args) => commands::explain::run(args, CATALOGUES),
+        Command::Listen(args) => commands::block_on(commands::listen::run(args)),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
     }
 }
@@ -127,8 +131,13 @@ mod tests {
         for sub in command.get_subcommands() {
             let heading = format!("## cimwright {}", sub.get_name());
             assert!(document.contains(&heading), "docs/cli.md has no \"{heading}\"");
-            for option in sub.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(document.contains(&format!("`--{option}")), "docs/cli.md does not tell --{option}");
+            for level in std::iter::once(sub).chain(sub.get_subcommands()) {
+                for option in level.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(
+                        document.contains(&format!("--{option}")),
+                        "docs/cli.md does not tell --{option}"
+                    );
+                }
             }
         }
         for code in 0..=6 {
@@ -152,6 +161,13 @@ mod tests {
             "assoc X",
             "query X",
             "class X",
+            "replica ls",
+            "replica watch",
+            "replica suspend G",
+            "replica resume G",
+            "replica switch G",
+            "replica rm G",
+            "replica new G --source-volume a --source-log b --destination c --destination-volume d --destination-log e",
         ] {
             let line = format!(
                 "cimwright {command} --url http://a --user u --password-file p --namespace root/x --json"

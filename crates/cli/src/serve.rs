@@ -2,6 +2,7 @@
 
 use crate::exit::{CliError, Exit};
 use crate::{state_directory, wiring};
+use cimwright_broker::interop::AccessPoint;
 use cimwright_server::Server;
 use cimwright_server::config::{Config, LogFormat, Overrides};
 use clap::Args;
@@ -70,7 +71,9 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let broker = wiring::build(&config).await?;
     let jobs = broker.jobs().clone();
     let indications = broker.indications().cloned();
-    let server = Server::bind(&config, Arc::new(broker))?;
+    let background = broker.clone();
+    let server = Server::bind(&config, Arc::new(broker.clone()))?;
+    broker.announce(access_points(&server));
     if let Some(file) = port_file {
         write_ports(file, &server)?;
     }
@@ -91,8 +94,17 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
             "some jobs did not come to a safe point in time; they will be taken up again at the next start"
         );
     }
+    background.end_background().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where clients reach the server over TCP.
+fn access_points(server: &Server) -> Vec<AccessPoint> {
+    let addresses = server.local_addrs();
+    let plain = addresses.http.iter().map(|a| format!("http://{a}"));
+    let secure = addresses.https.iter().map(|a| format!("https://{a}"));
+    plain.chain(secure).map(|url| AccessPoint { url }).collect()
 }
 
 fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {

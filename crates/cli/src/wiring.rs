@@ -1,25 +1,24 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
-use crate::listeners::Listeners;
 use crate::remote::KnownComputers;
-use crate::{schema, state_directory};
-use cimwright_broker::indications::{
-    Allowed, Indications, IndicationsConfig, Parts as IndicationParts, RemovalAction,
-};
+use crate::{listeners, schema, state_directory};
+use cimwright_broker::indications::Indications;
+use cimwright_broker::interop::{Central, Discovery, Profile};
 use cimwright_broker::{Broker, history};
-use cimwright_client::TlsOptions;
 use cimwright_codec::cimxml::parse_instance_text;
+use cimwright_codec::mof::Diagnostic;
 use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, Outbox, SystemClock};
-use cimwright_providers::demo::DemoProvider;
+use cimwright_providers::demo::{self, DemoProvider};
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
 use cimwright_providers::disk::roots::{RootConfig, StorageRoots};
 use cimwright_providers::disk::{ImageManagement, Toolbox};
 use cimwright_providers::hyper_v;
 use cimwright_providers::replication::{self, AccountCheck, EngineSettings, Parts, Replication, State};
+use cimwright_repository::RepositoryStore;
 use cimwright_sdk::Plugin;
 use cimwright_server::auth::users::UsersFile;
-use cimwright_server::config::{Config, JobStoreKind, Removal};
-use cimwright_store::{MemoryStore, SqliteOptions, SqliteStore};
+use cimwright_server::config::{Config, JobStoreKind};
+use cimwright_store::{MemoryRepository, MemoryStore, SqliteOptions, SqliteRepository, SqliteStore};
 use std::error::Error;
 use std::net::IpAddr;
 use std::path::Path;
@@ -28,6 +27,9 @@ use std::time::Duration;
 
 /// Name of the database in the state directory.
 const DATABASE: &str = "jobs.sqlite";
+
+/// Name of the database of what clients load, beside it.
+const REPOSITORY: &str = "repository.sqlite";
 
 /// Opens the store, starts the job service and builds the broker on top of it.
 ///
@@ -50,6 +52,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     }
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
+        plugins.push(demo::slow_answers());
     }
 
     let mut kinds = JobKinds::new();
@@ -66,21 +69,34 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
             (store.clone(), store)
         }
     };
-    let namespaces = schema::namespaces()
-        .map_err(|errors| errors.iter().map(|e| e.render()).collect::<Vec<_>>().join("\n"))?;
+    let rendered =
+        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
+    let namespaces = schema::namespaces().map_err(rendered)?;
     // Before jobs run: what happens unwatched is told to nobody.
-    let indications = Indications::open(IndicationParts {
-        outbox,
-        clock: Arc::new(SystemClock),
-        namespaces: &namespaces,
-        dialects: plugins.iter().flat_map(|p| p.dialects.clone()).collect(),
-        parser: Arc::new(cimwright_codec::query::parse),
-        config: indications_config(config, &computer)?,
-    })
-    .await?;
+    let indications = listeners::open(config, &computer, outbox, &namespaces, &plugins).await?;
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
-    let mut builder = Broker::builder(jobs.clone()).embedded_parser(Arc::new(parse_instance_text));
+    let repository: Arc<dyn RepositoryStore> = match config.jobs.store {
+        JobStoreKind::Sqlite => {
+            Arc::new(SqliteRepository::open(&config.server.state.join(REPOSITORY)).await?)
+        }
+        JobStoreKind::Memory => Arc::new(MemoryRepository::new()),
+    };
+    let content = repository.load().await?;
+    let mut builder = Broker::builder(jobs.clone())
+        .embedded_parser(Arc::new(parse_instance_text))
+        .repository(repository, content)
+        .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
+    if config.providers.demo {
+        builder = builder.namespace(demo::test_namespace(), schema::test_classes().map_err(rendered)?);
+    }
+    let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
+    builder = builder.discovery(Discovery {
+        computer: computer.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        profiles: profiles(&indications),
+        wmi_namespaces,
+    });
     for (namespace, schema) in namespaces {
         builder = builder.namespace(namespace, schema);
     }
@@ -89,38 +105,44 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         builder = builder.plugin(plugin);
     }
     let broker = builder.indications(indications.clone()).build()?;
-    let settings = &config.indications;
-    let tls = TlsOptions {
-        ca_file: Some(settings.ca.clone()).filter(|f| !f.as_os_str().is_empty()),
-        insecure: !settings.verify_tls,
-    };
-    indications.start(Arc::new(Listeners::new(tls, Duration::from_millis(settings.delivery_timeout_ms))));
+    listeners::start(config, &indications);
     Ok(broker)
 }
 
-fn indications_config(config: &Config, computer: &str) -> Result<IndicationsConfig, Box<dyn Error>> {
-    let settings = &config.indications;
-    let allowed: Result<Vec<Allowed>, String> =
-        settings.allowed_destinations.iter().map(|d| d.parse()).collect();
-    Ok(IndicationsConfig {
-        system_name: computer.to_owned(),
-        allowed: allowed.map_err(|e| format!("indications.allowed_destinations: {e}"))?,
-        retry_attempts: settings.retry_attempts,
-        retry_interval: Duration::from_millis(settings.retry_interval_ms),
-        max_retry_interval: Duration::from_millis(settings.max_retry_interval_ms),
-        delivery_timeout: Duration::from_millis(settings.delivery_timeout_ms),
-        lifetime: Duration::from_millis(settings.lifetime_ms),
-        queue_limit: settings.queue_limit,
-        removal_action: match settings.removal_action {
-            Removal::Remove => RemovalAction::Remove,
-            Removal::Disable => RemovalAction::Disable,
-            Removal::Ignore => RemovalAction::Ignore,
+/// The profiles that the server follows.
+fn profiles(indications: &Indications) -> Vec<Profile> {
+    const DMTF: u16 = 2;
+    const SNIA: u16 = 11;
+    vec![
+        Profile {
+            organization: DMTF,
+            name: "Profile Registration",
+            version: "1.0.0",
+            central: Central::Profiles,
+            part_of: None,
         },
-        removal_interval: Duration::from_millis(settings.removal_interval_ms),
-        max_destinations: settings.max_destinations,
-        max_filters: settings.max_filters,
-        max_subscriptions: settings.max_subscriptions,
-    })
+        Profile {
+            organization: SNIA,
+            name: "Server",
+            version: "1.2.0",
+            central: Central::ObjectManager,
+            part_of: None,
+        },
+        Profile {
+            organization: DMTF,
+            name: "Job Control",
+            version: "1.0.0",
+            central: Central::Jobs,
+            part_of: Some("Server"),
+        },
+        Profile {
+            organization: DMTF,
+            name: "Indications",
+            version: "1.2.2",
+            central: Central::Instances(vec![indications.service_path()]),
+            part_of: Some("Server"),
+        },
+    ]
 }
 
 async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {

@@ -47,6 +47,24 @@ pub(crate) fn config(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> 
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
+/// What a listener needs to speak TLS: a certificate chain and its private key, both in PEM.
+///
+/// # Errors
+/// With a text for a person when a file cannot be read or used.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, String> {
+    let told = |file: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| told(certificate, &e))?;
+    let key_der = rustls::pki_types::PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, &e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key_der))
+        .map(Arc::new)
+        .map_err(|e| told(certificate, &e))
+}
+
 fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<usize, String> {
     let certificates =
         CertificateDer::pem_file_iter(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;

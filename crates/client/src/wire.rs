@@ -6,7 +6,7 @@ use cimwright_cim::{
     CimError, CimStatus, Instance, NamespaceName, ObjectPath, Operation, OperationResult, Request,
 };
 use cimwright_codec::{cimxml, uri};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 
 const CIM_OPERATION: HeaderName = HeaderName::from_static("cimoperation");
 const CIM_METHOD: HeaderName = HeaderName::from_static("cimmethod");
@@ -61,6 +61,8 @@ pub(crate) fn answer(
 pub(crate) fn export_question(id: &str, indication: &Instance) -> (Vec<(HeaderName, HeaderValue)>, Bytes) {
     let headers = vec![
         (CIM_EXPORT, HeaderValue::from_static("MethodRequest")),
+        // One type alone: pywbem's listener compares the header with the names it knows.
+        (ACCEPT, HeaderValue::from_static("application/xml")),
         (CIM_EXPORT_METHOD, HeaderValue::from_static(cimxml::EXPORT_INDICATION)),
         (CIM_PROTOCOL_VERSION, HeaderValue::from_static("1.0")),
     ];

@@ -208,6 +208,7 @@ impl Driver {
             if let Some(ending) = self.border().await? {
                 return self.end(ending).await;
             }
+            self.take_place(step.only_watches()).await?;
             self.record.run.cancellable = step.cancellable();
             self.record.run.status = step.title();
             self.live.set_step(Some(CurrentStep { title: step.title(), cancellable: step.cancellable() }));
@@ -242,6 +243,21 @@ impl Driver {
         "Completed".clone_into(&mut self.record.run.status);
         self.record.run.progress.share = 10_000;
         self.finish().await
+    }
+
+    /// A step that works needs a place among the jobs that run at once; one that only watches leaves it to others.
+    async fn take_place(&mut self, only_watches: bool) -> Result<(), Halt> {
+        if only_watches {
+            if self.permit.take().is_some() {
+                self.shared.wake.notify_one();
+            }
+        } else if self.permit.is_none() {
+            tokio::select! {
+                permit = Arc::clone(&self.shared.permits).acquire_owned() => self.permit = permit.ok(),
+                _ = self.shutdown.changed() => self.yield_job().await?,
+            }
+        }
+        Ok(())
     }
 
     /// Between two steps: carries out what was asked for while no step could listen.

@@ -33,7 +33,7 @@ pub use record::{
     StateRequest, StepRecord,
 };
 pub use schedule::{ScheduleMistake, Zone};
-pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError};
+pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError, WeakJobs};
 pub use state::{JobState, RequestedState};
 pub use step::{JobKind, JobKinds, OnRestart, Step, StepContext, StepError};
 pub use store::{Candidate, JobCounts, JobFilter, JobStore, StoreError};

@@ -18,8 +18,9 @@ use crate::step::JobKinds;
 use crate::store::{JobCounts, JobFilter, JobStore, StoreError};
 use cimwright_cim::ErrorDetail;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
@@ -118,6 +119,25 @@ pub enum ChangeOutcome {
 #[derive(Clone)]
 pub struct Jobs {
     shared: Arc<Shared>,
+}
+
+/// The job service as somebody sees it who must not keep it alive: its jobs may need them.
+#[derive(Clone)]
+pub struct WeakJobs {
+    shared: Weak<Shared>,
+}
+
+impl WeakJobs {
+    /// The service, if it is there still.
+    pub fn upgrade(&self) -> Option<Jobs> {
+        self.shared.upgrade().map(|shared| Jobs { shared })
+    }
+}
+
+impl fmt::Debug for WeakJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakJobs").finish_non_exhaustive()
+    }
 }
 
 /// What the service, the drivers and the loops share.
@@ -474,6 +494,11 @@ impl Jobs {
     /// The settings of a job for which nobody has said anything else.
     pub fn default_settings(&self) -> JobSettings {
         JobSettings { time_before_removal: self.shared.config.time_before_removal, ..JobSettings::default() }
+    }
+
+    /// The same service, without keeping it alive.
+    pub fn downgrade(&self) -> WeakJobs {
+        WeakJobs { shared: Arc::downgrade(&self.shared) }
     }
 
     /// The clock everybody uses.

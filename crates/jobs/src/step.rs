@@ -52,6 +52,11 @@ pub trait Step: Send + Sync + 'static {
         OnRestart::Redo
     }
 
+    /// Whether it only watches what goes on without it. Such a step takes no place among the jobs that run at once.
+    fn only_watches(&self) -> bool {
+        false
+    }
+
     /// Whether the job can be stopped while this step runs. FALSE only for steps that end soon and cannot be undone halfway.
     fn cancellable(&self) -> bool {
         true

@@ -19,6 +19,6 @@ pub use cimwright_cim as cim;
 pub use cimwright_jobs as jobs;
 pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
 pub use outcome::{MethodOutcome, NewJob};
-pub use plugin::{Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
+pub use plugin::{Background, Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
 pub use principal::{Principal, Role};
 pub use remote::{Computers, RemoteAnswer, RemoteError};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cimwright_cim::{
     Catalogue, CimError, ClassName, Instance, InstancePath, NamespaceName, Property, Schema,
 };
-use cimwright_jobs::JobKind;
+use cimwright_jobs::{JobKind, Jobs};
 use std::sync::Arc;
 
 /// A provider: what it serves and with what.
@@ -24,6 +24,18 @@ pub struct Plugin {
     pub kinds: Vec<Arc<dyn JobKind>>,
     /// The reasons it can give.
     pub catalogues: Vec<&'static Catalogue>,
+    /// What it does without being asked.
+    pub background: Vec<Arc<dyn Background>>,
+}
+
+/// What a provider does without being asked, for as long as the server runs.
+#[async_trait]
+pub trait Background: Send + Sync + 'static {
+    /// Called once, when jobs can be started.
+    fn begin(&self, jobs: &Jobs);
+
+    /// Ends it in good order. Called once, when neither requests nor jobs are served any more. Takes no longer than half a minute.
+    async fn end(&self);
 }
 
 /// A class in a namespace and who serves it.

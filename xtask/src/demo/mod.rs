@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the story a person would want to see, with a real server, a real engine and a real image.
 
 mod image;
+pub(crate) mod replica;
 mod story;
 
 use crate::failure::{Failure, Result};
@@ -22,17 +23,19 @@ const ROOM_WHEN_FAST: u64 = 9 << 30;
 pub(crate) struct Options {
     keep: bool,
     fast: bool,
+    dev: bool,
     may_install: bool,
 }
 
 impl Options {
-    /// Reads the options of `demo`.
+    /// Reads the options of `demo` and of `demo replica`.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self { keep: false, fast: false, may_install: true };
+        let mut options = Self { keep: false, fast: false, dev: false, may_install: true };
         for argument in arguments {
             match argument.as_str() {
                 "--keep" => options.keep = true,
                 "--fast" => options.fast = true,
+                "--dev" => options.dev = true,
                 "--no-install" => options.may_install = false,
                 other => return Err(Failure::Usage(format!("demo has no option {other:?}"))),
             }
@@ -50,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     term::done(version.lines().next().unwrap_or("qemu-img"), None);
     let start = Instant::now();
     term::note("building cimwright (the first time takes a few minutes) …");
-    let binary = server::build(Profile::Release)?;
+    let binary = server::build(if options.dev { Profile::Dev } else { Profile::Release })?;
     term::done("built cimwright", Some(start.elapsed()));
 
     let after_build = Instant::now();
@@ -105,6 +108,8 @@ fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) ->
         state: scratch.directory("state")?,
         roots: vec![images],
         config: None,
+        arguments: Vec::new(),
+        http: server::ANY_PORT.to_owned(),
         log: scratch.path().join("server.log"),
         file_size_limit: None,
     };
@@ -140,7 +145,7 @@ fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) ->
 }
 
 /// How much may still be written to the file system of a directory, in bytes.
-fn free_space(directory: &std::path::Path) -> Result<u64> {
+pub(super) fn free_space(directory: &std::path::Path) -> Result<u64> {
     let mut df = std::process::Command::new("df");
     let table = process::read(df.args(["--output=avail", "--block-size=1"]).arg(directory))?;
     table.split_whitespace().last().and_then(|n| n.parse().ok()).ok_or_else(|| {
@@ -152,6 +157,7 @@ fn try_next() {
     term::heading("What to try next");
     for text in [
         "cargo xtask demo --keep      the same, and look at the images, the log and the state afterwards",
+        "cargo xtask demo replica     the other story: a volume on two computers, one of which dies",
         "cargo xtask test             all tests, outside clients included",
         "cargo run -p cimwright-cli -- serve --help      a server of your own",
         "cargo run -p cimwright-cli -- explain CWDISK1016     any reason the server can give",

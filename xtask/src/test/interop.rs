@@ -81,6 +81,8 @@ pub(crate) fn serve_and_run(options: &Options) -> Result<()> {
         state: scratch.directory("state")?,
         roots: vec![root.clone(), small.clone()],
         config: None,
+        arguments: Vec::new(),
+        http: server::ANY_PORT.to_owned(),
         log: scratch.path().join("server.log"),
         file_size_limit: (!mounted).then_some(FILE_LIMIT),
     };
@@ -117,7 +119,8 @@ fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, P
         .env("INTEROP_HTTP", format!("http://{}", server.addresses().http))
         .env("INTEROP_HTTPS", format!("https://{}", server.addresses().https))
         .env("INTEROP_SERVER_PID", server.pid().to_string())
-        .env("INTEROP_CERTIFICATE", setup.state.join("tls/cert.pem"));
+        .env("INTEROP_CERTIFICATE", setup.state.join("tls/cert.pem"))
+        .env("INTEROP_CACHE", process::target_directory().join("interop-sources"));
     // What the environment says about proxies and certificates is meant for the way out, not for a server on loopback; the HTTP
     // library of pywbem would prefer it to what a test says.
     for name in FOREIGN {

@@ -33,7 +33,7 @@ use crate::errors;
 use async_trait::async_trait;
 use book::Book;
 use cimwright_cim::query::Query;
-use cimwright_cim::{CimError, DateTime, Instance, NamespaceName, Schema, Value};
+use cimwright_cim::{CimError, DateTime, Instance, InstancePath, NamespaceName, Schema, Value};
 use cimwright_jobs::{ChangeObserver, Clock, JobRecord, Outbox, Outgoing, StoreError};
 use cimwright_sdk::{AlertSink, JobDialect};
 use delivery::Lines;
@@ -132,6 +132,11 @@ impl Indications {
     /// Where providers' alerts go: for [`cimwright_sdk::Alerts::connect`].
     pub fn sink(&self) -> Arc<dyn AlertSink> {
         Arc::clone(&self.shared) as Arc<dyn AlertSink>
+    }
+
+    /// The path of the one CIM_IndicationService, where clients of the Indications profile begin.
+    pub fn service_path(&self) -> InstancePath {
+        self.shared.service_path()
     }
 
     /// Ends the deliveries. What is queued stays queued.

@@ -75,7 +75,8 @@ impl Shared {
             .collect()
     }
 
-    fn service_path(&self) -> InstancePath {
+    /// The path of the service.
+    pub(crate) fn service_path(&self) -> InstancePath {
         InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), "CIM_IndicationService")
             .with_key("SystemCreationClassName", SYSTEM_CLASS)
             .with_key("SystemName", self.config.system_name.as_str())

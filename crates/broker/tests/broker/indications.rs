@@ -383,7 +383,11 @@ async fn wrong_destinations_and_subscriptions_are_refused() {
     refused(told.create(&admin(), destination("d")).await, CimStatus::AlreadyExists, "already");
     let missing = InstancePath { keys: vec![], ..handler.clone() }.with_key("Name", "x");
     refused(told.create(&admin(), subscription(&filter, &missing)).await, CimStatus::NotFound, "Handler");
-    refused(told.create(&admin(), subscription(&handler, &handler)).await, CimStatus::NotFound, "Filter");
+    refused(
+        told.create(&admin(), subscription(&handler, &handler)).await,
+        CimStatus::InvalidParameter,
+        "must refer",
+    );
     let with = |name: &str, value: u16| subscription(&filter, &handler).with(name, Value::Uint16(value));
     for (name, value, status) in [
         ("OnFatalErrorPolicy", 1, CimStatus::InvalidParameter),

@@ -10,6 +10,7 @@ mod history;
 mod house;
 mod indications;
 mod instances;
+mod loaded;
 mod methods;
 mod pull;
 mod query;

@@ -57,14 +57,7 @@ pub(crate) async fn run(args: Args, catalogues: &[&Catalogue]) -> Result<Exit, C
 
     let job = answer.job().map(|path| JobHandle::new(&session.client, path.clone()));
     match (answer.code(), job) {
-        (Some(JOB_STARTED), Some(job)) if args.wait => {
-            let last = watch::to_the_end(&session, &job).await?;
-            // Why it failed begins with how it ended.
-            if last.state.is_success() || session.json || !told_why(&session, &job, catalogues).await? {
-                return watch::finish(&session, &last);
-            }
-            Ok(Exit::Unsuccessful)
-        }
+        (Some(JOB_STARTED), Some(job)) if args.wait => told_to_the_end(&session, &job, catalogues).await,
         (Some(JOB_STARTED), Some(job)) => {
             let id = job.path().key_str("InstanceID").unwrap_or_default();
             remark(&format!("`cimwright watch {id}` follows the job."));
@@ -171,8 +164,22 @@ fn show(
     Ok(())
 }
 
+/// Follows a job to its end, and tells how it ended: if it failed, with all there is to say.
+pub(crate) async fn told_to_the_end(
+    session: &Session,
+    job: &JobHandle<'_>,
+    catalogues: &[&Catalogue],
+) -> Result<Exit, CliError> {
+    let last = watch::to_the_end(session, job).await?;
+    // Why it failed begins with how it ended.
+    if last.state.is_success() || session.json || !told_why(session, job, catalogues).await? {
+        return watch::finish(session, &last);
+    }
+    Ok(Exit::Unsuccessful)
+}
+
 /// Tells why a job failed; in the history too, if it has left already. `false` if it is in neither.
-async fn told_why(
+pub(crate) async fn told_why(
     session: &Session,
     job: &JobHandle<'_>,
     catalogues: &[&Catalogue],

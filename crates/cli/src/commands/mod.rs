@@ -10,9 +10,11 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod invoke;
 pub(crate) mod jobs;
+pub(crate) mod listen;
 pub(crate) mod ls;
 pub(crate) mod mof;
 pub(crate) mod query;
+pub(crate) mod replica;
 pub(crate) mod watch;
 pub(crate) mod why;
 

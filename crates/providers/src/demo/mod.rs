@@ -4,9 +4,11 @@
 
 mod errors;
 mod job;
+mod slow;
 
 pub use errors::CATALOGUE;
 pub use job::{DemoKind, Ending, Order};
+pub use slow::{SLOW_CLASS, slow_answers, test_namespace};
 
 use crate::services::{ServiceIdentity, service_instance, service_path};
 use async_trait::async_trait;
@@ -52,6 +54,7 @@ impl DemoProvider {
             dialects: Vec::new(),
             kinds: vec![kind as Arc<dyn JobKind>],
             catalogues: vec![&CATALOGUE],
+            ..Plugin::default()
         }
     }
 

@@ -125,6 +125,11 @@ pub fn remote_code(computer: &str, method: &str, code: u32) -> ErrorDetail {
     detail
 }
 
+/// The reason when nothing is known about what another computer did.
+pub const SILENT: &str = c::COMPUTER_SILENT.id;
+/// The reason when another computer refused.
+pub const REMOTE: &str = c::REMOTE_CODE.id;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
         $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {
@@ -194,6 +199,12 @@ reasons! {
     one_partner(group, number) = ONE_PARTNER;
     /// Performance counters.
     no_counters(volume) = NO_COUNTERS;
+    /// Not a moment for a switch.
+    not_same(what, why) = NOT_SAME;
+    /// The old source cannot be asked.
+    source_silent(group, computer) = SOURCE_SILENT;
+    /// The other side is the source.
+    still_source(group, computer) = STILL_SOURCE;
     /// The model cannot be stored.
     state_unwritable(why) = STATE_UNWRITABLE;
     /// The payload cannot be read.

@@ -1,6 +1,6 @@
 //! What a client sees: the model as instances. A value that is not known is NULL, never made up.
 
-use super::engine::MirrorPhase;
+use super::engine::{MirrorPhase, fingerprint};
 use super::model::{Group, Mode, Model, NetworkConstraint, Partition, Partnership};
 use super::service::Shared;
 use super::{log, namespace, volume};
@@ -13,6 +13,7 @@ use cimwright_sdk::cim::{
 };
 use cimwright_sdk::jobs::{Clock, SystemClock};
 use cimwright_sdk::{Context, InstanceProvider};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -114,7 +115,7 @@ impl InstanceProvider for Instances {
                 let shared = Arc::clone(&self.shared);
                 blocking(move || health(&shared, &model)).await
             }
-            ENDPOINT => model.partitions.iter().filter_map(|p| endpoint(shared, p)).collect(),
+            ENDPOINT => model.partitions.iter().filter_map(|p| endpoint(shared, &model, p)).collect(),
             ADMIN_TASKS => vec![Instance::new(ADMIN_TASKS)],
             _ => Vec::new(),
         })
@@ -193,14 +194,14 @@ pub fn replica(shared: &Shared, model: &Model, group: &Group, partition: &Partit
     instance
 }
 
-/// ReplicationStatus of a volume. A destination that listens does not know how far its source is: NULL.
+/// ReplicationStatus of a volume. A destination that listens shows what its source said last; NULL when it said nothing.
 fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: &Partition) -> Option<u32> {
     let Some(partnership) = model.partnership_of(group.id) else { return Some(status::NOT_IN_PARTNERSHIP) };
     let known = shared.sessions.status(partition.id).unwrap_or_default();
     if !partnership.is_source {
         return match (&known.failure, known.receiving) {
             (Some(_), _) => Some(status::FAILED),
-            (None, true) => None,
+            (None, true) => known.told,
             (None, false) => Some(status::CONNECTING_TO_SOURCE),
         };
     }
@@ -225,12 +226,14 @@ fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: 
     })
 }
 
-/// Cimwright_ReplicaEndpoint; `None` for a volume that nobody can reach at this moment.
-fn endpoint(shared: &Shared, partition: &Partition) -> Option<Instance> {
-    let known = shared.sessions.status(partition.id)?;
-    if known.endpoint.is_none() && known.export.is_none() {
-        return None;
-    }
+/// Cimwright_ReplicaEndpoint; `None` for a volume that has no partner.
+fn endpoint(shared: &Shared, model: &Model, partition: &Partition) -> Option<Instance> {
+    let partnership = model.partnership_of(partition.group?)?;
+    let known = shared.sessions.status(partition.id).unwrap_or_default();
+    // What was true a moment ago is not good enough: the other side concludes from it that nothing needs to be copied.
+    let group = model.group_by_id(partnership.local_group);
+    let state = group.and_then(|g| replication_status(shared, model, g, partition));
+    let looks = fingerprint(Path::new(&partition.real_path));
     let mut instance = Instance::new(ENDPOINT);
     instance.properties = vec![
         text("ReplicaSetId", Some(&shown(partition.replica_set?))),
@@ -238,6 +241,11 @@ fn endpoint(shared: &Shared, partition: &Partition) -> Option<Instance> {
         text("Host", known.endpoint.map(|(host, _)| host.to_string()).as_deref()),
         number("Port", CimType::Uint16, known.endpoint.map(|(_, port)| Value::Uint16(port))),
         text("ApplicationUri", known.export.as_deref()),
+        flag("IsSource", partnership.is_source),
+        number("Generation", CimType::Uint64, Some(Value::Uint64(partnership.generation))),
+        flag("HandedOver", partnership.handed_over),
+        text("Fingerprint", looks.as_deref()),
+        number("ReplicationStatus", CimType::Uint32, state.map(Value::Uint32)),
     ];
     Some(instance)
 }

@@ -146,6 +146,15 @@ pub struct Partnership {
     pub partner_group: Guid,
     /// Whether the group of this computer is the source.
     pub is_source: bool,
+    /// Counts the changes of direction. If both sides take themselves for the source, the one that knows more of them is.
+    #[serde(default)]
+    pub generation: u64,
+    /// At a destination: it was the source, and both sides were the same when it handed over in this generation.
+    #[serde(default)]
+    pub handed_over: bool,
+    /// At a source: it took over without the other side.
+    #[serde(default)]
+    pub failed_over: bool,
 }
 
 /// Network interfaces that a partnership is bound to.
@@ -199,6 +208,11 @@ impl Model {
     /// The partnership that a group of this computer takes part in.
     pub fn partnership_of(&self, group: Guid) -> Option<&Partnership> {
         self.partnerships.iter().find(|p| p.local_group == group)
+    }
+
+    /// The partnership with this id.
+    pub fn partnership(&self, id: Guid) -> Option<&Partnership> {
+        self.partnerships.iter().find(|p| p.id == id)
     }
 
     /// Whether a record says that it belongs to a group that does not exist.
@@ -271,6 +285,27 @@ impl Model {
             }
         }
         Ok(())
+    }
+}
+
+impl Partnership {
+    /// The side of this computer.
+    pub fn here(&self) -> &End {
+        if self.is_source { &self.source } else { &self.destination }
+    }
+
+    /// The side of the other computer.
+    pub fn there(&self) -> &End {
+        if self.is_source { &self.destination } else { &self.source }
+    }
+
+    /// Turns the direction round. `generation` is the number of the new direction.
+    pub fn turn(&mut self, generation: u64) {
+        std::mem::swap(&mut self.source, &mut self.destination);
+        self.is_source = !self.is_source;
+        self.generation = generation;
+        self.handed_over = false;
+        self.failed_over = false;
     }
 }
 

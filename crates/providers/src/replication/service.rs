@@ -9,10 +9,10 @@ use super::{FAMILY, access, admin, errors, jobs, namespace};
 use crate::disk::roots::StorageRoots;
 use async_trait::async_trait;
 use cimwright_sdk::cim::{CimError, ErrorDetail, InstancePath, Param, Value};
-use cimwright_sdk::jobs::Affected;
+use cimwright_sdk::jobs::{Affected, JobId, JobSpec, Jobs};
 use cimwright_sdk::{
-    Computers, Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob, Plugin,
-    ServedClass,
+    Background, Computers, Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob,
+    Plugin, ServedClass,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ use std::time::Duration;
 
 /// How long a method that answers with its result waits for the job that makes it.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// The owner of jobs that nobody called for.
+const OWN: &str = "system";
 
 /// Whether there is an account of this name.
 pub type AccountCheck = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -128,6 +131,7 @@ impl Replication {
         Sessions::start(&shared);
         let kinds = jobs::kinds(&shared);
         let provider = Arc::new(Self { shared: Arc::clone(&shared) });
+        let background: Arc<dyn Background> = Arc::new(Keeper { shared: Arc::clone(&shared) });
         let instances: Arc<dyn InstanceProvider> = Arc::new(Instances::new(shared));
         let classes = instances::CLASSES
             .into_iter()
@@ -144,6 +148,7 @@ impl Replication {
             classes,
             kinds,
             catalogues: vec![&errors::CATALOGUE],
+            background: vec![background],
             ..Plugin::default()
         }
     }
@@ -155,6 +160,22 @@ impl Replication {
             Some((computer, parameter)) => pass_on(shared, &computer, parameter, call).await,
             None => admin::handle(shared, call).await,
         }
+    }
+}
+
+/// Ends the engine with the server.
+struct Keeper {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Background for Keeper {
+    fn begin(&self, jobs: &Jobs) {
+        self.shared.sessions.may_start(jobs);
+    }
+
+    async fn end(&self) {
+        self.shared.sessions.end().await;
     }
 }
 
@@ -195,6 +216,28 @@ pub async fn pass_on(shared: &Shared, computer: &str, parameter: &str, call: &Me
         0 | 4096 => Ok(Answer::Passed { code: answer.return_value, out: answer.out }),
         code if admin::ANSWERS_BY_CODE.contains(&method) => Ok(Answer::Code(code)),
         code => Err(errors::remote_code(computer, method, code).into()),
+    }
+}
+
+/// A job that nobody called for.
+pub(super) fn own_job(planned: Planned, jobs: &Jobs) -> JobSpec {
+    let job = job(planned);
+    JobSpec {
+        id: JobId::generate(),
+        family: job.family.to_owned(),
+        kind: job.kind.to_owned(),
+        payload: job.payload,
+        origin: namespace(),
+        owner: OWN.to_owned(),
+        name: job.name,
+        caption: job.caption,
+        description: job.description,
+        job_type: job.job_type,
+        owning_element: job.owning_element,
+        affected: job.affected,
+        submitted: jobs.clock().now(),
+        call: None,
+        run_of: None,
     }
 }
 

@@ -108,6 +108,11 @@ impl State {
         Ok(Self { path, turn: Mutex::new(()), current: watch::Sender::new(Arc::new(model)), _lock: lock })
     }
 
+    /// The directory that it is kept in.
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// The model as it is.
     pub fn model(&self) -> Arc<Model> {
         self.current.borrow().clone()

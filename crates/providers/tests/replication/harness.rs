@@ -43,11 +43,15 @@ pub(crate) static SCHEMA: LazyLock<Schema> = schema!(
 /// The computers that can reach each other, and the failures that a test puts between them.
 #[derive(Clone, Default)]
 pub(crate) struct Net {
-    reachable: Arc<Mutex<HashMap<String, (Broker, Principal)>>>,
+    reachable: Arc<Mutex<HashMap<String, Reachable>>>,
     fault: Arc<Mutex<Option<RemoteError>>>,
+    lost: Arc<Mutex<Option<&'static str>>>,
     /// Whether the computers have an engine.
     pub(crate) engine: bool,
 }
+
+/// A computer as the others reach it: it serves them in its own runtime, so that what it does for them does not end with them.
+type Reachable = (Broker, Principal, tokio::runtime::Handle);
 
 /// How one computer sees the others.
 struct Neighbours {
@@ -78,16 +82,28 @@ impl Net {
         *self.fault.lock().unwrap() = Some(fault);
     }
 
+    /// From now on this method is carried out on the other computer, but nobody hears its answer.
+    pub(crate) fn lose_answers_of(&self, method: &'static str) {
+        *self.lost.lock().unwrap() = Some(method);
+    }
+
     pub(crate) fn mend(&self) {
+        *self.lost.lock().unwrap() = None;
         *self.fault.lock().unwrap() = None;
     }
 
     /// Lets others reach a computer, where they are this user.
     pub(crate) fn join(&self, host: &Host, user: Principal) {
-        self.reachable.lock().unwrap().insert(host.name.clone(), (host.broker.clone(), user));
+        let place = tokio::runtime::Handle::current();
+        self.reachable.lock().unwrap().insert(host.name.clone(), (host.broker.clone(), user, place));
     }
 
-    fn find(&self, name: &str) -> Result<(Broker, Principal), RemoteError> {
+    /// Nobody can reach a computer any more.
+    pub(crate) fn part(&self, name: &str) {
+        self.reachable.lock().unwrap().remove(name);
+    }
+
+    fn find(&self, name: &str) -> Result<Reachable, RemoteError> {
         if let Some(fault) = self.fault.lock().unwrap().clone() {
             return Err(fault);
         }
@@ -102,9 +118,12 @@ impl Net {
         namespace: NamespaceName,
         operation: Operation,
     ) -> Result<OperationResult, RemoteError> {
-        let (broker, user) = self.find(name)?;
+        let (broker, user, place) = self.find(name)?;
         let request = Request { namespace, operation };
-        whole(broker.execute(&user, request).await).map_err(|error| RemoteError::Cim {
+        let served =
+            place.spawn(async move { Ok(whole_stream(broker.execute(&user, request).await?).await) }).await;
+        let lost = |_| RemoteError::NoAnswer { name: name.to_owned(), reason: "it went away".to_owned() };
+        served.map_err(lost)?.map_err(|error: CimError| RemoteError::Cim {
             name: name.to_owned(),
             status: error.status,
             text: error.description,
@@ -130,7 +149,12 @@ impl Computers for Neighbours {
         params: Vec<Param>,
     ) -> Result<RemoteAnswer, RemoteError> {
         let operation = Operation::InvokeMethod { target: target.clone(), method: method.into(), params };
-        match self.net.ask(computer, replication::namespace(), operation).await? {
+        let answered = self.net.ask(computer, replication::namespace(), operation).await?;
+        if self.net.lost.lock().unwrap().is_some_and(|lost| lost == method) {
+            let reason = "its answer was lost".to_owned();
+            return Err(RemoteError::NoAnswer { name: computer.to_owned(), reason });
+        }
+        match answered {
             OperationResult::Method { return_value, out } => Ok(RemoteAnswer {
                 return_value: return_value.and_then(|v| v.as_u64()).unwrap_or_default() as u32,
                 out,

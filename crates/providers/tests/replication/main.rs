@@ -4,13 +4,18 @@
 
 mod access;
 mod coverage;
+mod crash;
+mod frozen;
 mod groups;
 mod harness;
+mod left;
 mod metadata;
+mod pairs;
 mod partnerships;
 mod remote;
 mod restart;
 mod settings;
+mod switch;
 mod sync;
 mod unsupported;
 mod volumes;

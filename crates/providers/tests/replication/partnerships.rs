@@ -102,7 +102,7 @@ async fn interfaces_are_bound_and_set_free() {
 #[tokio::test]
 async fn what_this_version_does_not_do_it_says() {
     let host = Host::new().await;
-    for method in ["SetPartnershipSetSourcePartnership", "ActivateReplicaSet"] {
+    for method in ["ExchangeReplicationGroupId", "ActivateReplicaSet"] {
         let reason = host.refused("CWREPL1121", method, Vec::new()).await;
         assert_eq!(reason.code, 1, "{method}");
     }

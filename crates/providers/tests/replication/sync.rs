@@ -11,14 +11,14 @@ use tokio::time::Instant;
 /// Only there to end a broken test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Pair {
-    net: Net,
-    alpha: Host,
-    beta: Host,
+pub(crate) struct Pair {
+    pub(crate) net: Net,
+    pub(crate) alpha: Host,
+    pub(crate) beta: Host,
 }
 
 /// Two computers with a group each, whose volumes have this size; that of the source has content.
-async fn pair(size: u64) -> Pair {
+pub(crate) async fn pair(size: u64) -> Pair {
     let mut net = Net::default();
     net.engine = true;
     let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
@@ -36,7 +36,7 @@ async fn pair(size: u64) -> Pair {
     Pair { net, alpha, beta }
 }
 
-fn content(size: u64, seed: u64) -> Vec<u8> {
+pub(crate) fn content(size: u64, seed: u64) -> Vec<u8> {
     let mut value = seed;
     let words = std::iter::repeat_with(|| {
         value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -46,7 +46,7 @@ fn content(size: u64, seed: u64) -> Vec<u8> {
 }
 
 impl Pair {
-    fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
+    pub(crate) fn names(&self) -> Vec<cimwright_sdk::cim::Param> {
         vec![
             text("SourceRGName", "A"),
             text("DestinationComputerName", "beta"),
@@ -54,7 +54,7 @@ impl Pair {
         ]
     }
 
-    async fn join(&self, mode: u64) -> Arc<JobRecord> {
+    pub(crate) async fn join(&self, mode: u64) -> Arc<JobRecord> {
         let answer = self
             .alpha
             .call("CreatePartnership", [self.names(), vec![number("ReplicationMode", mode)]].concat());
@@ -63,18 +63,18 @@ impl Pair {
     }
 
     /// The newest job of the source, once it has ended.
-    async fn ended(&self, answer: Answer) -> Arc<JobRecord> {
+    pub(crate) async fn ended(&self, answer: Answer) -> Arc<JobRecord> {
         let id: JobId = self.alpha.newest().await.expect("a job").id();
         let job = self.alpha.jobs.wait_end(id, PATIENCE).await.expect("the store").expect("there");
         assert!(job.run.state.is_finished(), "{answer:?} {job:?}");
         job
     }
 
-    async fn replica(&self) -> Instance {
+    pub(crate) async fn replica(&self) -> Instance {
         self.alpha.instances("MSFT_WvrReplica").await.remove(0)
     }
 
-    async fn until(&self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
         let limit = Instant::now() + PATIENCE;
         loop {
             let replica = self.replica().await;
@@ -86,12 +86,12 @@ impl Pair {
         }
     }
 
-    fn identical(&self) -> bool {
+    pub(crate) fn identical(&self) -> bool {
         std::fs::read(self.alpha.path("v")).unwrap() == std::fs::read(self.beta.path("v")).unwrap()
     }
 }
 
-fn status(replica: &Instance) -> Option<u64> {
+pub(crate) fn status(replica: &Instance) -> Option<u64> {
     replica.get_u64("ReplicationStatus")
 }
 
@@ -108,6 +108,11 @@ async fn partners_become_the_same_pause_resume_and_part() {
     let there = pair.beta.instances("MSFT_WvrReplicationPartnership").await;
     assert_eq!(there[0].get_str("SourceComputerName"), Some("alpha"));
     assert_eq!(pair.beta.instances("Cimwright_ReplicaEndpoint").await.len(), 1);
+    let limit = Instant::now() + PATIENCE;
+    while status(&pair.beta.instances("MSFT_WvrReplica").await[0]) != Some(1) {
+        assert!(Instant::now() < limit, "the destination does not hear of its source");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     pair.alpha.done("SuspendGroup", vec![text("Name", "A")]).await;
     assert_eq!(status(&pair.replica().await), Some(5));
@@ -224,8 +229,33 @@ async fn a_topology_that_cannot_be_made_leaves_nothing_on_either_side() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_made_there_without_a_word_does_not_stay() {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    let (a, b) = (alpha.volume("v", 4 * MIB), beta.volume("v", 4 * MIB));
+    let whole = vec![
+        text("SourceRGName", "A"),
+        texts("SourceVolumeName", &[&a]),
+        text("SourceLogVolumeName", &alpha.path("log")),
+        text("DestinationComputerName", "beta"),
+        text("DestinationRGName", "B"),
+        texts("DestinationVolumeName", &[&b]),
+        text("DestinationLogVolumeName", &beta.path("log")),
+    ];
+    net.lose_answers_of("NewSrGroup");
+    let answer = alpha.call("CreateTopology", whole).await;
+    alpha.says("CWREPL1305", &answer).await;
+    for host in [&alpha, &beta] {
+        assert!(host.instances("MSFT_WvrReplicationGroup").await.is_empty());
+        let left: Vec<_> = std::fs::read_dir(&host.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["v"]);
+    }
+}
+
 /// Writes the first MiB through the export, as an application does.
-fn write(uri: &str) {
+pub(crate) fn write(uri: &str) {
     let output = std::process::Command::new("qemu-io")
         .args(["-f", "raw", "-c", "write -P 0x5a 0 1M", "-c", "flush", uri])
         .output()
@@ -276,7 +306,12 @@ async fn without_an_engine_there_are_no_partners() {
 }
 
 /// Kills the daemon that listens at a port of the loopback interface.
-fn kill_listener(port: u16) {
+pub(crate) fn kill_listener(port: u16) {
+    signal_listener(port, rustix::process::Signal::KILL);
+}
+
+/// Sends a signal to it.
+pub(crate) fn signal_listener(port: u16, signal: rustix::process::Signal) {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
     let wanted = format!("0100007F:{port:04X}");
     let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
@@ -291,7 +326,7 @@ fn kill_listener(port: u16) {
         if has && name.starts_with("qemu-storage") {
             let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
             let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+            rustix::process::kill_process(pid, signal).expect("sent");
             return;
         }
     }

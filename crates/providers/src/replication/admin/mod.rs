@@ -1,10 +1,12 @@
 //! The methods of MSFT_WvrAdminTasks, one file per topic. The table below says which file answers which method.
 
 mod access;
+mod direction;
 mod groups;
 mod metadata;
 mod network;
 mod pairing;
+mod pairs;
 mod partitions;
 mod partners;
 mod partnerships;
@@ -13,12 +15,13 @@ mod settings;
 mod unsupported;
 mod volumes;
 
-use super::errors;
+use super::jobs::EXCLUSIVE_USE;
 use super::model::{Group, Model, Partition};
 use super::service::{Answer, Handled, Shared};
+use super::{errors, instances};
 use crate::replication::guid::Guid;
 use cimwright_sdk::MethodCall;
-use cimwright_sdk::cim::{CimError, CimStatus, ErrorDetail, Instance, Param, Value};
+use cimwright_sdk::cim::{CimError, CimStatus, ErrorDetail, Instance, InstancePath, Param, Value};
 use std::sync::Arc;
 
 /// Methods that are answered here whatever computer they name: it is the other side of something, or only narrows an answer.
@@ -108,6 +111,15 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         "SyncGroup" => partners::sync(shared, call, "Name").await,
         "WvrResumeReplicationGroup" => partners::sync(shared, call, "ReplicationGroupName").await,
 
+        "WvrCreateReplicationPartnership" => partners::wvr_create(shared, call),
+        "SetPartnershipAddVolumes" => pairs::add(shared, call),
+        "WvrAddReplicaSet" => pairs::add_set(shared, call),
+        "WvrRemoveReplicaSet" => pairs::remove_set(shared, call),
+
+        "SetPartnershipSetSourcePartnership" => direction::switch(shared, call),
+        "WvrSetPrimaryReplicationGroup" => direction::primary(shared, call).await,
+        "SetSecondaryReplicationGroup" => direction::secondary(shared, call).await,
+
         "CreateStretchPartnership"
         | "CreateStretchTopology"
         | "GetStretchPartnership"
@@ -124,22 +136,21 @@ pub async fn handle(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         | "CompareReplicationVector"
         | "DeactivateReplicaSet"
         | "ExchangeReplicationGroupId"
-        | "SetPartnershipAddVolumes"
-        | "SetPartnershipSetSourcePartnership"
-        | "SetSecondaryReplicationGroup"
         | "SmapiQueryPartnerGroupStatus"
-        | "SmapiQueryPartnerPartitions"
-        | "WvrAddReplicaSet"
-        | "WvrCreateReplicationPartnership"
-        | "WvrRemoveReplicaSet"
-        | "WvrSetPrimaryReplicationGroup" => unsupported::not_yet(call),
+        | "SmapiQueryPartnerPartitions" => unsupported::not_yet(call),
 
         other => Err(CimError::new(
             CimStatus::MethodNotAvailable,
-            format!("{} does not implement {other}", super::instances::ADMIN_TASKS),
+            format!("{} does not implement {other}", instances::ADMIN_TASKS),
         )
         .into()),
     }
+}
+
+/// The elements that a job about a group works on, with CIM_AffectedJobElement.ElementEffects.
+pub(super) fn touched(model: &Model, group: &Group) -> Vec<(InstancePath, u16)> {
+    let volumes = model.volumes(group.id).map(|p| (instances::replica_path(p.id), EXCLUSIVE_USE));
+    std::iter::once((instances::group_path(&group.name), EXCLUSIVE_USE)).chain(volumes).collect()
 }
 
 /// A text that must be there and not be empty.

@@ -2,14 +2,14 @@
 
 use super::groups::{Wanted, mode, order};
 use super::partnerships::matches;
-use super::{alone, done, group, guid, guids, required, some_texts};
+use super::{alone, done, group, guid, guids, required, some_texts, touched};
 use crate::replication::guid::Guid;
 use crate::replication::jobs::modify::Change;
 use crate::replication::jobs::partner::{CreatePartnership, RemovePartnership, SyncGroup, end};
 use crate::replication::jobs::remove::RemoveGroup;
 use crate::replication::jobs::topology::{CreateTopology, Elsewhere, RemoveTopology};
 use crate::replication::jobs::{EXCLUSIVE_USE, Order};
-use crate::replication::model::{End, Group, Model, Partnership};
+use crate::replication::model::{End, Partnership};
 use crate::replication::service::{Answer, Handled, Planned, Shared};
 use crate::replication::{errors, instances};
 use cimwright_sdk::MethodCall;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the answer waits for a copy: what is small is done by then.
-const WAIT_FOR_COPY: Duration = Duration::from_secs(2);
+pub(super) const WAIT_FOR_COPY: Duration = Duration::from_secs(2);
 /// How long a pause may take to be seen.
 const PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -60,6 +60,39 @@ pub(super) fn create(shared: &Shared, call: &MethodCall) -> Handled {
     );
     let wait = if prevent { Some(crate::replication::service::ANSWER_WITHIN) } else { Some(WAIT_FOR_COPY) };
     Ok(Answer::Job(Planned { wait, ..order.planned(description, touched(&model, group)) }))
+}
+
+/// WvrCreateReplicationPartnership, at the source: the group's own settings apply.
+pub(super) fn wvr_create(shared: &Shared, call: &MethodCall) -> Handled {
+    engine(shared, call)?;
+    let model = shared.model();
+    let group = group(shared, &model, call, "SourceReplicationGroupName")?;
+    alone(&model, group)?;
+    let computer = required(call, "TargetComputerName")?;
+    if shared.computers.is_local(computer) {
+        return Err(errors::one_computer(call.method.as_str(), shared.computer()).into());
+    }
+    let id = match call.str("PartnershipId").filter(|t| !t.is_empty()) {
+        Some(given) => guid(call, given)?,
+        None => Guid::generate(),
+    };
+    let order = CreatePartnership {
+        id,
+        group: group.id,
+        source: End { computer: shared.computer().to_owned(), group: group.name.clone() },
+        destination: End {
+            computer: computer.to_owned(),
+            group: required(call, "TargetReplicationGroupName")?.to_owned(),
+        },
+        mode: group.mode,
+        async_rpo: None,
+        encryption: None,
+        prevent: false,
+    };
+    let description =
+        format!("Make {} on {computer} the destination of {}", order.destination.group, group.name);
+    let planned = order.planned(description, touched(&model, group));
+    Ok(Answer::Job(Planned { wait: Some(WAIT_FOR_COPY), ..planned }))
 }
 
 /// CreateTopology, at the source: groups that are missing are made.
@@ -247,6 +280,9 @@ pub(super) async fn initialize(shared: &Arc<Shared>, call: &MethodCall) -> Handl
         local_group: group.id,
         partner_group: guid(call, required(call, "partnerReplicationGroupId")?)?,
         is_source: false,
+        generation: 0,
+        handed_over: false,
+        failed_over: false,
     };
     shared
         .state
@@ -354,14 +390,9 @@ async fn set_suspended(shared: &Arc<Shared>, id: Guid, suspended: bool) -> Resul
     Ok(())
 }
 
-fn engine(shared: &Shared, call: &MethodCall) -> Result<(), ErrorDetail> {
+pub(super) fn engine(shared: &Shared, call: &MethodCall) -> Result<(), ErrorDetail> {
     match shared.sessions.settings {
         Some(_) => Ok(()),
         None => Err(errors::no_engine(call.method.as_str(), shared.computer())),
     }
-}
-
-fn touched(model: &Model, group: &Group) -> Vec<(cimwright_sdk::cim::InstancePath, u16)> {
-    let volumes = model.volumes(group.id).map(|p| (instances::replica_path(p.id), EXCLUSIVE_USE));
-    std::iter::once((instances::group_path(&group.name), EXCLUSIVE_USE)).chain(volumes).collect()
 }

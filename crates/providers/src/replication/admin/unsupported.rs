@@ -17,6 +17,7 @@ pub(super) fn counters(call: &MethodCall) -> Handled {
 
 /// What can be done to partnerships, but not by this version.
 pub(super) fn not_yet(call: &MethodCall) -> Handled {
-    let what = "this version makes, pauses, resumes and ends partnerships, and nothing else with them";
+    let what =
+        "this version makes, pauses, resumes, turns round and ends partnerships, and nothing else with them";
     Err(errors::not_yet(call.method.as_str(), what).into())
 }

@@ -26,6 +26,8 @@ pub(super) fn add_one(shared: &Shared, call: &MethodCall) -> Handled {
 /// WvrAddReplicaById: each volume gets the replica set at the same place of the other list.
 pub(super) fn add_by_id(shared: &Shared, call: &MethodCall) -> Handled {
     let (paths, sets) = (some_texts(call, "VolumeName")?, guids(call, "ReplicaSetId")?);
+    let model = shared.model();
+    let paths: Vec<String> = paths.iter().map(|given| super::pairs::path(&model, given)).collect();
     if sets.len() != paths.len() {
         return Err(counts(call, "ReplicaSetId", sets.len(), paths.len()).into());
     }
@@ -72,7 +74,8 @@ pub(super) async fn remove_by_id(shared: &Arc<Shared>, call: &MethodCall) -> Han
         found.ok_or_else(|| errors::replica_set_unknown(&instances::shown(*set), &group.name))
     };
     let leaving = sets.iter().map(find).collect::<Result<Vec<_>, ErrorDetail>>()?;
-    leave(shared, &model, group, leaving).await
+    free_to_change(&model, group, call)?;
+    leave(shared, group, leaving).await
 }
 
 /// SmapiRemoveMember.
@@ -84,13 +87,14 @@ pub(super) async fn remove_member(shared: &Arc<Shared>, call: &MethodCall) -> Ha
     if let Some(id) = ids.iter().find(|id| !model.volumes(group.id).any(|p| p.id == **id)) {
         return Err(errors::volume_not_in_group(&instances::shown(*id), &group.name).into());
     }
-    leave(shared, &model, group, ids).await
+    free_to_change(&model, group, call)?;
+    leave(shared, group, ids).await
 }
 
 fn join(shared: &Shared, call: &MethodCall, parameter: &str, paths: Vec<String>, sets: Vec<Guid>) -> Handled {
     let model = shared.model();
     let group = group(shared, &model, call, parameter)?;
-    alone(&model, group)?;
+    free_to_change(&model, group, call)?;
     for path in &paths {
         let place = shared.roots.resolve(path).ok();
         if let Some(known) = place.and_then(|p| model.partition_at(p.real_path()))
@@ -127,12 +131,22 @@ async fn leave_by_path(
         }
         leaving.push(id);
     }
-    leave(shared, &model, group, leaving).await
+    free_to_change(&model, group, call)?;
+    leave(shared, group, leaving).await
 }
 
-/// Without a partner there is nothing to be cleaned up but the record, so this needs no job.
-async fn leave(shared: &Arc<Shared>, model: &Model, group: &Group, leaving: Vec<Guid>) -> Handled {
-    alone(model, group)?;
+/// A group that has a partner is changed by the source, for both sides (SetPartnershipAddVolumes, WvrRemoveReplicaSet). What the
+/// source then asks of its destination says that it is not about the source (IsPrimary).
+fn free_to_change(model: &Model, group: &Group, call: &MethodCall) -> Result<(), ErrorDetail> {
+    let of_destination = call.bool("IsPrimary") == Some(false);
+    match model.partnership_of(group.id) {
+        Some(p) if !p.is_source && of_destination => Ok(()),
+        _ => alone(model, group),
+    }
+}
+
+/// There is nothing to be cleaned up but the record, so this needs no job. An engine is ended by who looks after the volume.
+async fn leave(shared: &Arc<Shared>, group: &Group, leaving: Vec<Guid>) -> Handled {
     let (id, name) = (group.id, group.name.clone());
     shared
         .state

@@ -312,10 +312,27 @@ impl Shared {
 
     /// Waits until a job that was told to end has ended, and dismisses it. The result is the error it ended with.
     pub(super) async fn conclude(&self, job: &str) -> Result<Option<String>, ReplicationError> {
+        self.conclude_unless(job, |_| false).await
+    }
+
+    /// As [`Self::conclude`], for a job that ends only when its writes succeed: one that an error has stopped does not.
+    pub(super) async fn conclude_in_order(&self, job: &str) -> Result<Option<String>, ReplicationError> {
+        self.conclude_unless(job, JobReport::stopped_by_error).await
+    }
+
+    async fn conclude_unless(
+        &self,
+        job: &str,
+        hopeless: impl Fn(&JobReport) -> bool,
+    ) -> Result<Option<String>, ReplicationError> {
         let ended = async {
             loop {
                 match self.report(job).await? {
                     Some(report) if report.concluded() => return Ok::<_, ReplicationError>(report.error),
+                    Some(report) if hopeless(&report) => {
+                        let desc = "the partner was lost in the last moment".to_owned();
+                        return Err(Failure::TrackingLost { desc }.into());
+                    }
                     None => return Ok(None),
                     Some(_) => tokio::time::sleep(END_POLL).await,
                 }

@@ -39,7 +39,7 @@ pub use replica::{ApplicationExport, Replica, ReplicaSpec, Role};
 pub use status::{CopyMode, IoStatus, MirrorPhase, MirrorStatus};
 pub use tls::{TlsDirectory, TlsDirectoryError, TlsRole};
 pub use trust::{Basis, FullReason, MarkerError, Standing, SyncMarker, basis};
-pub use volume::{Volume, VolumeError, VolumeKind};
+pub use volume::{Volume, VolumeError, VolumeKind, fingerprint};
 
 #[cfg(test)]
 mod tests;

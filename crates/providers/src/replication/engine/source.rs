@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::address::Partner;
 use super::failure::{About, ReplicationError};
-use super::mirror::{Mirror, Start};
+use super::mirror::{Mirror, Start, failure_of};
 use super::replica::{Replica, Shared, State};
 use super::status::{CopyMode, MirrorPhase, MirrorStatus};
 use super::trust::Basis;
@@ -18,7 +18,8 @@ impl Replica {
     /// Starts to mirror the volume to a partner. A mirror that is [`MirrorPhase::Lost`] is replaced.
     ///
     /// [`Basis::Identical`] copies only what is written from now on, so it must be true, and no application may have used
-    /// the volume since it became true. The synchronous mode comes into force when little is left to copy.
+    /// the volume since it became true. If the partner does not answer then, the mirror begins [`MirrorPhase::Broken`] and
+    /// remembers what is written. The synchronous mode comes into force when little is left to copy.
     ///
     /// # Errors
     /// [`ReplicationError::WrongState`] for a destination and when there is a mirror; [`super::Failure`]. Nothing is left
@@ -43,10 +44,22 @@ impl Replica {
             Basis::Identical => Start::Nothing,
         };
         let mut mirror = Mirror::new(shared, partner, mode);
-        mirror.link = Some(shared.add_link(&mirror.partner).await?);
+        match (shared.add_link(&mirror.partner).await, start) {
+            (Ok(link), _) => mirror.link = Some(link),
+            (Err(error), Start::Full) => return Err(error),
+            // What is written from now on must be remembered, whether the partner is there or not.
+            (Err(error), Start::Nothing) => {
+                mirror.failure = Some(failure_of(error, &mirror.partner)?);
+                mirror.catching_up = true;
+            }
+        }
         let made = async {
             shared.add_target(&mirror).await?;
-            shared.add_job(&mirror, start).await
+            shared.add_job(&mirror, start).await?;
+            if mirror.link.is_some() {
+                return Ok(());
+            }
+            shared.daemon.execute("job-pause", json!({ "id": mirror.job }), About::default()).await
         }
         .await;
         if let Err(error) = made {
@@ -64,6 +77,12 @@ impl Replica {
     pub async fn status(&self) -> Result<Option<MirrorStatus>, ReplicationError> {
         let mut state = self.shared.state.lock().await;
         self.shared.refresh(&mut state).await
+    }
+
+    /// Looks whether the partner stands still without closing its connections. Writes that wait for it would wait for ever; it is cut
+    /// off, and the mirror is [`MirrorPhase::Broken`] then. Takes up to four seconds.
+    pub async fn check_partner(&self) {
+        self.shared.check_partner().await;
     }
 
     /// Stops sending, in both modes. Writes of applications go on and are remembered.
@@ -268,7 +287,7 @@ impl Shared {
         self.daemon
             .execute("block-job-cancel", json!({ "device": job, "force": false }), About::default())
             .await?;
-        let ended = self.conclude(&job).await;
+        let ended = self.conclude_in_order(&job).await;
         match ended {
             Ok(None) => {
                 self.remove_nodes(mirror).await;

@@ -61,6 +61,9 @@ pub enum FullReason {
     /// The mirror ended by itself, and its record of the difference with it.
     #[error("the mirror ended by itself, and the record of the difference is lost")]
     TrackingLost,
+    /// This side was made the source without the other one, which may have had more.
+    #[error("this side became the source although the other one could not hand over")]
+    FailedOver,
     /// It was asked for.
     #[error("it was asked for")]
     Requested,
@@ -146,6 +149,7 @@ impl SyncMarker {
     fn write(&self, stored: &Stored) -> Result<(), MarkerError> {
         let replace = || {
             let new = self.path.with_extension("new");
+            fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/")))?;
             let mut file = File::create(&new)?;
             file.write_all(&serde_json::to_vec(stored)?)?;
             file.sync_all()?;

@@ -127,6 +127,15 @@ impl Volume {
     }
 }
 
+/// What a volume that is a file looks like now, as a text that another computer can keep and compare: it differs once the file
+/// was written to or exchanged. Nothing for a device, which does not show that, and for a file that cannot be looked at.
+pub fn fingerprint(path: &Path) -> Option<String> {
+    let m = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let changed = (m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
+    let (ms, mn, cs, cn) = changed;
+    Some(format!("{:x}-{:x}-{:x}-{ms:x}.{mn:x}-{cs:x}.{cn:x}", m.dev(), m.ino(), m.size()))
+}
+
 /// By what a file shows that nobody has touched it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Looks {

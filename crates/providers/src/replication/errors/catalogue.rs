@@ -320,4 +320,17 @@ entries! {
         "{0}: both groups would be on {1}.",
         "This version replicates between two computers.",
         &["Make the second group on another computer."];
+
+    NOT_SAME = "CWREPL1430", 4, Failed, Other, Major, 81 "Sync Loss or Mismatch",
+        "\"{0}\" cannot hand over, because both sides cannot be made the same now: {1}",
+        "The direction is turned round only when the destination has everything, so that nothing is lost. The source goes on as before.",
+        &["Wait until the destination has everything (SyncGroup), and switch again.", "If the source will not come back, make the destination the source without it: WvrSetPrimaryReplicationGroup with Force."];
+    SOURCE_SILENT = "CWREPL1431", 4, Failed, Communications, Major, 5 "Connection Establishment Error",
+        "\"{0}\" does not become the source, because {1} cannot be asked to hand over.",
+        "As long as the other side may be the source, a second one would be writable at the same time.",
+        &["Bring the other computer back, and switch again.", "If it will not come back, make the group the source without it: WvrSetPrimaryReplicationGroup with Force. What the other side had more is lost then, and everything is copied to it when it comes back."];
+    STILL_SOURCE = "CWREPL1432", 4, Failed, Other, Minor, 1 "Other",
+        "\"{0}\" does not become the source, because {1} is the source.",
+        "There is one source at a time; the other one has to hand over first.",
+        &["Turn the direction round with SetPartnershipSetSourcePartnership, which has the other side hand over."];
 }

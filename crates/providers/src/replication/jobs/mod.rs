@@ -3,8 +3,10 @@
 pub mod clear;
 pub mod create;
 pub mod modify;
+pub mod pairs;
 pub mod partner;
 pub mod remove;
+pub mod switch;
 pub mod topology;
 pub mod verify;
 pub mod volumes;
@@ -76,6 +78,10 @@ pub fn kinds(shared: &Arc<Shared>) -> Vec<Arc<dyn JobKind>> {
         kind::<partner::CreatePartnership>(shared),
         kind::<partner::RemovePartnership>(shared),
         kind::<partner::SyncGroup>(shared),
+        kind::<pairs::AddPairs>(shared),
+        kind::<pairs::RemovePair>(shared),
+        kind::<switch::SwitchSource>(shared),
+        kind::<switch::TakeOver>(shared),
         kind::<topology::CreateTopology>(shared),
         kind::<topology::RemoveTopology>(shared),
     ]

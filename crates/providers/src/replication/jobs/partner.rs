@@ -52,7 +52,7 @@ impl Order for CreatePartnership {
             Arc::new(Record { shared: Arc::clone(shared), order: Arc::clone(&order) }),
         ];
         if !order.prevent {
-            steps.push(Arc::new(Follow { shared: Arc::clone(shared), group: order.group }));
+            steps.push(Arc::new(Follow::new(shared, order.group)));
         }
         steps
     }
@@ -201,6 +201,9 @@ impl Step for Record {
                     local_group: order.group,
                     partner_group: prepared.partner_group,
                     is_source: true,
+                    generation: 0,
+                    handed_over: false,
+                    failed_over: false,
                 };
                 model.partnerships.push(made.clone());
                 Ok(made)
@@ -228,15 +231,22 @@ impl Order for SyncGroup {
     const NAME: &'static str = "Synchronise replication group";
 
     fn steps(self, shared: &Arc<Shared>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::new(Follow { shared: Arc::clone(shared), group: self.group })]
+        vec![Arc::new(Follow::new(shared, self.group))]
     }
 }
 
 /// Tells how the copy goes until both sides are the same. Ends without success after a failure that lasts; the copy itself is
 /// not the job's, and goes on as soon as it can.
-struct Follow {
+pub(super) struct Follow {
     shared: Arc<Shared>,
     group: Guid,
+}
+
+impl Follow {
+    /// Of all volumes of a group of this computer.
+    pub(super) fn new(shared: &Arc<Shared>, group: Guid) -> Self {
+        Self { shared: Arc::clone(shared), group }
+    }
 }
 
 #[async_trait]
@@ -255,12 +265,17 @@ impl Step for Follow {
         }
     }
 
+    fn only_watches(&self) -> bool {
+        true
+    }
+
     fn on_restart(&self) -> OnRestart {
         OnRestart::Repeat
     }
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
         let sessions = &self.shared.sessions;
+        let _followed = sessions.followed(self.group);
         let mut changes = sessions.changes();
         let begun = SystemClock.now();
         let mut failing: Option<SystemTime> = None;
@@ -410,7 +425,7 @@ pub(super) async fn ask_partner(
     }
 }
 
-fn embedded(value: Option<&Value>) -> Vec<Instance> {
+pub(super) fn embedded(value: Option<&Value>) -> Vec<Instance> {
     let items = value.and_then(Value::as_array).unwrap_or(&[]);
     items.iter().flatten().filter_map(|v| v.as_instance().cloned()).collect()
 }

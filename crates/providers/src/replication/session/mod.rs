@@ -1,26 +1,38 @@
 //! Keeps the engine as the model wants it: one side of every volume of every partnership, opened, joined, and mended after a loss.
 //!
-//! One task looks at the model whenever it changes, and now and then. What it finds out about each volume is what
-//! MSFT_WvrReplica, MSFT_WvrHealth and the jobs that follow a copy show.
+//! Every volume has a task of its own, which looks at the model whenever it changes, and now and then, and which takes orders
+//! ([`Sessions::rest`]). What it finds out is what MSFT_WvrReplica, MSFT_WvrHealth and the jobs that follow a copy show.
 
+pub mod peer;
+mod rest;
+mod resync;
 mod side;
+mod source;
 
-use super::engine::MirrorPhase;
+use super::engine::{MirrorPhase, SyncMarker};
 use super::guid::Guid;
 use super::model::{Model, Partition, Partnership};
 use super::service::Shared;
 use crate::disk::engine::EnginePolicy;
 use cimwright_sdk::cim::ErrorDetail;
+use cimwright_sdk::jobs::{Jobs, WeakJobs};
+use rest::Order;
+pub use rest::{Manner, Rest};
 use side::Side;
+pub use source::seal;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
 /// How often every side is looked at when nothing is heard.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the end of all sides may take when the server ends.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// How to run the engine.
 #[derive(Clone, Debug)]
@@ -64,6 +76,8 @@ pub struct VolumeStatus {
     pub full_reason: Option<String>,
     /// Where applications reach the volume of a source.
     pub export: Option<String>,
+    /// At a destination: what the source says its ReplicationStatus is.
+    pub told: Option<u32>,
 }
 
 /// The sides that are kept, and what is known about them.
@@ -72,8 +86,13 @@ pub struct Sessions {
     /// How the engine is run; `None` where none is configured.
     pub settings: Option<EngineSettings>,
     known: watch::Sender<Arc<HashMap<Guid, VolumeStatus>>>,
-    nudge: Notify,
+    sides: Mutex<HashMap<Guid, mpsc::UnboundedSender<Order>>>,
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// Held by whoever changes a direction.
+    turning: tokio::sync::Mutex<()>,
+    jobs: OnceLock<WeakJobs>,
+    /// How many jobs follow the copy of a group.
+    followed: Arc<Mutex<HashMap<Guid, usize>>>,
 }
 
 impl Sessions {
@@ -82,8 +101,11 @@ impl Sessions {
         Self {
             settings,
             known: watch::Sender::new(Arc::default()),
-            nudge: Notify::new(),
+            sides: Mutex::default(),
             task: Mutex::default(),
+            turning: tokio::sync::Mutex::default(),
+            jobs: OnceLock::new(),
+            followed: Arc::default(),
         }
     }
 
@@ -99,7 +121,15 @@ impl Sessions {
 
     /// Has everything looked at now.
     pub fn nudge(&self) {
-        self.nudge.notify_one();
+        for orders in self.sides().values() {
+            // A side that has ended needs no look.
+            let _ = orders.send(Order::Look);
+        }
+    }
+
+    /// Keeps others from changing a direction meanwhile.
+    pub async fn turning(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turning.lock().await
     }
 
     /// Starts to keep the sides. Call inside a Tokio runtime. Does nothing without an engine.
@@ -107,6 +137,32 @@ impl Sessions {
         let Some(settings) = shared.sessions.settings.clone() else { return };
         let task = tokio::spawn(keep(Arc::downgrade(shared), settings));
         *shared.sessions.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// From now on a copy that begins by itself can have a job that follows it.
+    pub fn may_start(&self, jobs: &Jobs) {
+        // A second server around one provider would be a mistake; the first one stays.
+        let _ = self.jobs.set(jobs.downgrade());
+    }
+
+    /// Ends all sides in good order, so that the next start needs no full copy where that is possible.
+    pub async fn end(&self) {
+        let all = self.sides().keys().copied().collect();
+        let rested = tokio::time::timeout(END_LIMIT, self.rest(all, Manner::Anyhow)).await;
+        if rested.is_err() {
+            tracing::warn!("some volumes did not come to rest in time; they will be copied as a whole");
+        }
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            // Before the volumes are let go: nobody must take them up again.
+            let _ = task.await;
+        }
+        drop(rested);
+    }
+
+    fn sides(&self) -> MutexGuard<'_, HashMap<Guid, mpsc::UnboundedSender<Order>>> {
+        self.sides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,54 +175,122 @@ impl Drop for Sessions {
     }
 }
 
-/// Ends when nobody needs the sides any more.
+/// How a volume was left when replication last ended here.
+pub fn marker(shared: &Shared, partition: Guid) -> SyncMarker {
+    SyncMarker::new(shared.state.directory().join("replication-left").join(partition.to_string()))
+}
+
+/// Gives every volume that has a partner a task. Ends when nobody needs the sides any more, and the tasks with it.
 async fn keep(shared: Weak<Shared>, settings: EngineSettings) {
-    let mut sides: HashMap<Guid, Side> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<Guid, AbortHandle> = HashMap::new();
     let Some(mut changes) = shared.upgrade().map(|s| s.state.changes()) else { return };
     loop {
         let Some(strong) = shared.upgrade() else { return };
+        while tasks.try_join_next().is_some() {}
+        running.retain(|_, task| !task.is_finished());
         let model = strong.model();
-        let wanted = wanted(&model);
-        let gone: Vec<Guid> = sides.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
-        for id in gone {
-            if let Some(side) = sides.remove(&id) {
-                side.close(&settings).await;
-            }
+        let volumes = model.partnerships.iter().flat_map(|p| model.volumes(p.local_group));
+        for partition in volumes.filter(|p| !running.contains_key(&p.id)).collect::<Vec<_>>() {
+            let (sender, orders) = mpsc::unbounded_channel();
+            strong.sessions.sides().insert(partition.id, sender);
+            let side = Side::new(partition);
+            let task = tasks.spawn(attend(Weak::clone(&shared), settings.clone(), side, orders));
+            running.insert(partition.id, task);
         }
-        for (id, (partition, partnership)) in &wanted {
-            let side = sides.entry(*id).or_insert_with(|| Side::new(partition));
-            side.look_after(&strong, &settings, &model, partition, partnership).await;
-            publish(&strong, &sides);
-        }
-        publish(&strong, &sides);
         drop(strong);
-        let Some(strong) = shared.upgrade() else { return };
-        let nudged = strong.sessions.nudge.notified();
         tokio::select! {
-            () = nudged => {}
             _ = changes.changed() => {}
+            // A volume may get a partner again before its task has ended.
             () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
 
-fn wanted(model: &Model) -> HashMap<Guid, (Partition, Partnership)> {
-    let mut wanted = HashMap::new();
-    for partnership in &model.partnerships {
-        for partition in model.volumes(partnership.local_group) {
-            wanted.insert(partition.id, (partition.clone(), partnership.clone()));
+/// Looks after one volume for as long as it has a partner.
+async fn attend(
+    shared: Weak<Shared>,
+    settings: EngineSettings,
+    mut side: Side,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let Some(mut changes) = shared.upgrade().map(|s| s.state.changes()) else { return };
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        changes.mark_unchanged();
+        let model = strong.model();
+        let Some((partition, partnership)) = wanted(&model, side.id) else {
+            let id = side.id;
+            side.close(&strong).await;
+            publish(&strong, id, None);
+            return;
+        };
+        if !side.resting {
+            side.look_after(&strong, &settings, &model, &partition, &partnership).await;
+            if let Some(copy) = side.begun.take() {
+                resync::follow(&strong, partnership.local_group, side.id, copy);
+            }
+        }
+        publish(&strong, side.id, Some(&side.status));
+        drop(strong);
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            () = side.news() => None,
+            _ = changes.changed() => None,
+            () = tokio::time::sleep(LOOK) => None,
+        };
+        match order {
+            None | Some(Order::Look) => {}
+            Some(Order::GoOn) => side.resting = false,
+            Some(Order::Rest { manner, reply }) => {
+                let Some(strong) = shared.upgrade() else { return };
+                let model = strong.model();
+                let done = match wanted(&model, side.id) {
+                    Some((partition, partnership)) => {
+                        side.rest(&strong, &partition, &partnership, manner).await
+                    }
+                    None => Ok(()),
+                };
+                publish(&strong, side.id, Some(&side.status));
+                // Who asked may be gone; then nobody will let it go on.
+                if reply.send(done).is_err() {
+                    side.resting = false;
+                }
+            }
         }
     }
-    wanted
 }
 
-fn publish(shared: &Shared, sides: &HashMap<Guid, Side>) {
-    let now: HashMap<Guid, VolumeStatus> = sides.iter().map(|(id, s)| (*id, s.status.clone())).collect();
-    shared.sessions.known.send_if_modified(|known| {
-        let changed = **known != now;
-        if changed {
-            *known = Arc::new(now);
+fn wanted(model: &Model, id: Guid) -> Option<(Partition, Partnership)> {
+    let partition = model.partitions.iter().find(|p| p.id == id)?;
+    let partnership = model.partnership_of(partition.group?)?;
+    Some((partition.clone(), partnership.clone()))
+}
+
+fn publish(shared: &Shared, id: Guid, now: Option<&VolumeStatus>) {
+    let mut before = None;
+    let differs = shared.sessions.known.send_if_modified(|known| {
+        before = known.get(&id).cloned();
+        if before.as_ref() == now {
+            return false;
         }
-        changed
+        let mut all = HashMap::clone(known);
+        match now {
+            Some(status) => all.insert(id, status.clone()),
+            None => all.remove(&id),
+        };
+        *known = Arc::new(all);
+        true
     });
+    if differs {
+        changed(shared, id, before.as_ref(), now);
+    }
+}
+
+/// Called for every change of what is known about a volume, by its task, after the change can be seen. Must not wait.
+fn changed(shared: &Shared, id: Guid, before: Option<&VolumeStatus>, now: Option<&VolumeStatus>) {
+    let phase = |status: Option<&VolumeStatus>| status.and_then(|s| s.phase);
+    if phase(before) != phase(now) {
+        tracing::debug!(computer = shared.computer(), volume = %id, phase = ?phase(now), "replication");
+    }
 }

@@ -1,32 +1,48 @@
 //! One side of one volume: what has to be done next for it to be as it should.
 
-use super::{EngineSettings, VolumeStatus};
+use super::rest::Manner;
+use super::resync::Copy;
+use super::{EngineSettings, VolumeStatus, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
-    Basis, CopyMode, FullReason, Listen, ListenTls, MirrorPhase, MirrorStatus, Partner, PartnerTls, Replica,
-    ReplicaSpec, ReplicationError, Role, Standing, SyncMarker, TlsDirectory, Volume,
+    FullReason, Listen, ListenTls, MirrorStatus, Replica, ReplicaSpec, ReplicationError, Role, TlsDirectory,
+    Volume,
 };
 use crate::replication::guid::Guid;
-use crate::replication::model::{Group, Mode, Model, Partition, Partnership};
+use crate::replication::model::{Group, Model, Partition, Partnership};
 use crate::replication::service::Shared;
-use crate::replication::{errors, instances, volume};
+use crate::replication::{errors, volume};
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{Clock, SystemClock};
-use cimwright_sdk::remote::RemoteError;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
-/// How long the other computer may take to tell where it listens.
-const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// How often a destination asks its source, and how long that may take.
+const HEAR: Duration = Duration::from_secs(2);
+/// How long a side is not looked at in any case.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// One side of one volume.
 pub(super) struct Side {
-    id: Guid,
-    path: String,
-    replica: Option<Replica>,
+    pub(super) id: Guid,
+    pub(super) path: String,
+    pub(super) replica: Option<Replica>,
+    /// Whether the replica is that of a source.
+    was_source: bool,
     /// Why the next copy of a source is a full one.
-    basis: FullReason,
+    pub(super) basis: FullReason,
+    /// What the volume of the partner must still look like, if nothing is to be copied but what was written since.
+    pub(super) unverified: Option<String>,
+    /// When the source was last asked.
+    heard: Option<Instant>,
+    /// When was last looked whether the partner lives.
+    pub(super) checked: Option<Instant>,
+    /// A copy that has just begun by itself.
+    pub(super) begun: Option<Copy>,
+    /// It has no daemon, and is to have none until somebody lets it go on.
+    pub(super) resting: bool,
     pub(super) status: VolumeStatus,
 }
 
@@ -36,7 +52,13 @@ impl Side {
             id: partition.id,
             path: partition.path.clone(),
             replica: None,
+            was_source: false,
             basis: FullReason::NeverSynchronised,
+            unverified: None,
+            heard: None,
+            checked: None,
+            begun: None,
+            resting: false,
             status: VolumeStatus::default(),
         }
     }
@@ -44,17 +66,23 @@ impl Side {
     /// Does what is to be done next.
     pub(super) async fn look_after(
         &mut self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         settings: &EngineSettings,
         model: &Model,
         partition: &Partition,
         partnership: &Partnership,
     ) {
         let Some(group) = model.group_by_id(partnership.local_group) else { return };
+        if self.replica.is_some() && self.was_source != partnership.is_source {
+            self.end().await;
+        }
+        self.was_source = partnership.is_source;
         let done = if partnership.is_source {
             self.be_source(shared, settings, group, partition, partnership).await
         } else {
-            self.be_destination(shared, settings, partition, group).await
+            let done = self.be_destination(shared, settings, partition, group).await;
+            self.hear(shared, partition, partnership).await;
+            done
         };
         match done {
             Ok(()) => {}
@@ -68,14 +96,58 @@ impl Side {
         }
     }
 
+    /// Waits until the mirror is in another phase than the one that was seen last.
+    pub(super) async fn news(&self) {
+        let (Some(replica), Some(known)) = (&self.replica, self.status.phase) else {
+            return std::future::pending().await;
+        };
+        // What was seen may differ for longer, when something else was in the way.
+        tokio::time::sleep(BREATH).await;
+        let other = |now: &Option<MirrorStatus>| now.as_ref().is_some_and(|now| now.phase != known);
+        if replica.changes().wait_for(other).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Comes to rest, or stays as it is.
+    ///
+    /// # Errors
+    /// Why it cannot rest in that manner.
+    pub(super) async fn rest(
+        &mut self,
+        shared: &Shared,
+        partition: &Partition,
+        partnership: &Partnership,
+        manner: Manner,
+    ) -> Result<(), ErrorDetail> {
+        if self.resting {
+            return Err(errors::not_same(&self.path, "something else is being done with it"));
+        }
+        if partnership.is_source {
+            let left = self.leave_source(shared, partition, partnership).await;
+            if manner == Manner::Same {
+                left?;
+            }
+        }
+        self.end().await;
+        self.resting = true;
+        Ok(())
+    }
+
     /// Ends it in order, and forgets how the volume was left: it has no partner any more.
-    pub(super) async fn close(mut self, settings: &EngineSettings) {
+    pub(super) async fn close(mut self, shared: &Shared) {
+        self.end().await;
+        if let Err(error) = marker(shared, self.id).remove() {
+            tracing::warn!(volume = self.path, %error, "a record of the last synchronisation stays behind");
+        }
+    }
+
+    /// Ends the daemon in order, if there is one.
+    pub(super) async fn end(&mut self) {
         if let Some(replica) = self.replica.take() {
             replica.close().await;
         }
-        if let Err(error) = marker_of(settings, self.id).remove() {
-            tracing::warn!(volume = self.path, %error, "a record of the last synchronisation stays behind");
-        }
+        self.forget();
     }
 
     async fn be_destination(
@@ -90,7 +162,7 @@ impl Side {
         if self.replica.is_none() {
             self.status.receiving = false;
             self.status.endpoint = None;
-            self.replica = Some(self.open(shared, settings, partition, &tls).await?);
+            self.replica = Some(self.open(shared, settings, partition, tls.as_ref()).await?);
         }
         let path = self.path.clone();
         let Some(replica) = &self.replica else { return Ok(()) };
@@ -100,7 +172,7 @@ impl Side {
             })?;
             let listen = Listen {
                 address: SocketAddr::new(settings.listen, port),
-                export: export_name(partition),
+                export: peer::export_name(partition),
                 tls: tls.map(|directory| ListenTls { directory, only: None }),
             };
             replica.receive(&listen).await.map_err(|e| errors::engine_failed(&e, &path))?;
@@ -111,93 +183,42 @@ impl Side {
         Ok(())
     }
 
-    async fn be_source(
-        &mut self,
-        shared: &Shared,
-        settings: &EngineSettings,
-        group: &Group,
-        partition: &Partition,
-        partnership: &Partnership,
-    ) -> Result<(), ErrorDetail> {
-        self.bury();
-        let tls = self.tls(settings, group)?;
-        let path = self.path.clone();
-        let failed = |e: ReplicationError| errors::engine_failed(&e, &path);
-        if self.replica.is_none() {
-            let replica = self.open(shared, settings, partition, &tls).await?;
-            // Before anything can be written: from now on nothing is known about how the sides differ, until they are the same.
-            let marker = marker(settings, partition);
-            self.basis = match marker.standing(replica.volume()) {
-                Standing::Untrusted(reason) => reason,
-                Standing::Sealed(_) => FullReason::NotEndedInOrder,
-            };
-            marker.break_seal().map_err(|e| errors::state_unwritable(&e.to_string()))?;
-            let export = replica.export().await.map_err(failed)?;
-            self.status.export = Some(export.uri());
-            self.replica = Some(replica);
+    /// Asks the source now and then how far it is: a destination only sees writes.
+    async fn hear(&mut self, shared: &Shared, partition: &Partition, partnership: &Partnership) {
+        if self.heard.is_some_and(|at| at.elapsed() < HEAR) {
+            return;
         }
-        let Some(replica) = &self.replica else { return Ok(()) };
-        let mode = match group.mode {
-            Mode::Sync => CopyMode::Synchronous,
-            Mode::Async => CopyMode::Asynchronous,
+        let asked = tokio::time::timeout(HEAR, peer::ask(shared, partition, partnership)).await;
+        self.status.told = match asked {
+            Ok(Ok(told)) if told.is_source => told.status,
+            // It is another destination, or nobody knows.
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
         };
-        let status = replica.status().await.map_err(failed)?;
-        if let Some(status) = &status {
-            self.note(status);
-        }
-        let replica =
-            self.replica.as_ref().ok_or_else(|| errors::partner_not_ready(&path, "it is closed"))?;
-        match status.map(|s| (s.phase, s.mode)) {
-            None | Some((MirrorPhase::Lost, _)) if group.suspended => {}
-            None | Some((MirrorPhase::Lost, _)) => {
-                let reason = if status_lost(&self.status) { FullReason::TrackingLost } else { self.basis };
-                let partner = partner(shared, partition, partnership, &tls).await?;
-                replica.start(partner, Basis::Full(reason), mode).await.map_err(failed)?;
-                self.status.full_reason = Some(reason.to_string());
-                self.status.failure = None;
-            }
-            Some((MirrorPhase::Suspended, _)) if !group.suspended => {
-                let partner = partner(shared, partition, partnership, &tls).await?;
-                replica.set_partner(partner).await.map_err(failed)?;
-                replica.resume().await.map_err(failed)?;
-                self.status.failure = None;
-            }
-            Some((phase, _)) if group.suspended && phase != MirrorPhase::Suspended => {
-                replica.suspend().await.map_err(failed)?;
-            }
-            Some((MirrorPhase::Broken, _)) => {
-                let partner = partner(shared, partition, partnership, &tls).await?;
-                replica.set_partner(partner).await.map_err(failed)?;
-                replica.retry().await.map_err(failed)?;
-                self.status.failure = None;
-            }
-            Some((_, now)) if now != mode && !group.suspended => {
-                replica.set_mode(mode).await.map_err(failed)?;
-            }
-            Some(_) => {}
-        }
-        let replica =
-            self.replica.as_ref().ok_or_else(|| errors::partner_not_ready(&path, "it is closed"))?;
-        if let Some(status) = replica.status().await.map_err(failed)? {
-            self.note(&status);
-        }
-        Ok(())
+        self.heard = Some(Instant::now());
     }
 
     /// Takes leave of a daemon that has ended.
-    fn bury(&mut self) {
+    pub(super) fn bury(&mut self) {
         let ended = self.replica.as_ref().is_some_and(|r| r.daemon().ended().borrow().is_some());
         if ended {
             self.replica = None;
-            self.status.receiving = false;
-            self.status.endpoint = None;
-            self.status.phase = None;
-            self.status.export = None;
-            self.out_of_sync();
+            self.forget();
         }
     }
 
-    fn note(&mut self, status: &MirrorStatus) {
+    /// What is not true without a daemon.
+    fn forget(&mut self) {
+        self.unverified = None;
+        self.status.receiving = false;
+        self.status.endpoint = None;
+        self.status.phase = None;
+        self.status.export = None;
+        self.status.remaining_bytes = None;
+        self.status.told = None;
+        self.out_of_sync();
+    }
+
+    pub(super) fn note(&mut self, status: &MirrorStatus) {
         self.status.phase = Some(status.phase);
         self.status.total_bytes = status.total_bytes;
         self.status.done_bytes = status.done_bytes;
@@ -218,7 +239,11 @@ impl Side {
     }
 
     /// The certificates to use; none where the traffic may be plain.
-    fn tls(&self, settings: &EngineSettings, group: &Group) -> Result<Option<TlsDirectory>, ErrorDetail> {
+    pub(super) fn tls(
+        &self,
+        settings: &EngineSettings,
+        group: &Group,
+    ) -> Result<Option<TlsDirectory>, ErrorDetail> {
         match &settings.tls_directory {
             Some(directory) => Ok(Some(TlsDirectory::new(directory))),
             None if group.encryption => Err(errors::plaintext(
@@ -230,12 +255,12 @@ impl Side {
         }
     }
 
-    async fn open(
+    pub(super) async fn open(
         &self,
         shared: &Shared,
         settings: &EngineSettings,
         partition: &Partition,
-        tls: &Option<TlsDirectory>,
+        tls: Option<&TlsDirectory>,
     ) -> Result<Replica, ErrorDetail> {
         let failed = |e: ReplicationError| errors::engine_failed(&e, &self.path);
         // The engine opens the volume by its name: make sure once more that it lies where it should.
@@ -248,58 +273,10 @@ impl Side {
             volume: Volume::open(&partition.real_path).map_err(|e| failed(e.into()))?,
             runtime_directory: settings.runtime_directory.clone(),
             name: partition.id.to_string(),
-            tls: tls.iter().cloned().collect(),
+            tls: tls.into_iter().cloned().collect(),
         };
         Replica::open(&settings.policy, spec).await.map_err(failed)
     }
-}
-
-/// The name under which a destination offers a volume: both sides know its replica set.
-fn export_name(partition: &Partition) -> String {
-    partition.replica_set.unwrap_or(partition.id).to_string()
-}
-
-/// Where the other side listens now: it tells, because the port is another one after every start.
-async fn partner(
-    shared: &Shared,
-    partition: &Partition,
-    partnership: &Partnership,
-    tls: &Option<TlsDirectory>,
-) -> Result<Partner, ErrorDetail> {
-    let computer = &partnership.destination.computer;
-    let name = export_name(partition);
-    let path = instances::endpoint_path(&name);
-    let asked = tokio::time::timeout(ASK_LIMIT, shared.computers.get(computer, &path)).await;
-    let found = asked.unwrap_or_else(|_| {
-        let reason = format!("it took longer than {} seconds", ASK_LIMIT.as_secs());
-        Err(RemoteError::NoAnswer { name: computer.clone(), reason })
-    });
-    let found = found.map_err(|e| errors::remote_failed(&e, shared.computer()))?;
-    let endpoint = found.ok_or_else(|| {
-        errors::partner_not_ready(&partition.path, &format!("{computer} does not take it yet"))
-    })?;
-    let port = endpoint.get_u64("Port").and_then(|p| u16::try_from(p).ok());
-    let (Some(host), Some(port)) = (endpoint.get_str("Host"), port) else {
-        return Err(errors::partner_not_ready(&partition.path, &format!("{computer} tells no address")));
-    };
-    Ok(Partner {
-        host: host.to_owned(),
-        port,
-        export: name,
-        tls: tls.clone().map(|directory| PartnerTls { directory, server_name: Some(computer.clone()) }),
-    })
-}
-
-fn marker(settings: &EngineSettings, partition: &Partition) -> SyncMarker {
-    marker_of(settings, partition.id)
-}
-
-fn marker_of(settings: &EngineSettings, partition: Guid) -> SyncMarker {
-    SyncMarker::new(settings.runtime_directory.join(format!("{partition}.left")))
-}
-
-fn status_lost(status: &VolumeStatus) -> bool {
-    status.phase == Some(MirrorPhase::Lost)
 }
 
 /// A port that nobody uses at this moment. Should somebody take it before the daemon does, the next look chooses another.

@@ -1,0 +1,384 @@
+//! What clients load: classes, qualifier declarations, namespaces and static instances, above what the server brings.
+//!
+//! Every change goes the same way: checked against what is there now, kept, and then made known. One at a time, so that what was
+//! checked still holds when it is kept.
+
+use crate::broker::{Limits, Scope};
+use crate::methods::detached;
+use crate::paths;
+use crate::registry::{Namespace, Namespaces, Registry};
+use async_trait::async_trait;
+use cimwright_cim::operation::OperationResult;
+use cimwright_cim::{
+    CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, NamespaceName, QualifierDeclaration,
+    Schema,
+};
+use cimwright_repository::rules::{self, Declarations};
+use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
+use std::sync::Arc;
+
+/// A store that keeps nothing: what clients load lives as long as the process.
+pub(crate) struct Forgetful;
+
+#[async_trait]
+impl RepositoryStore for Forgetful {
+    async fn load(&self) -> Result<Content, RepositoryError> {
+        Ok(Content::default())
+    }
+
+    async fn apply(&self, _: &[Change]) -> Result<(), RepositoryError> {
+        Ok(())
+    }
+}
+
+/// The namespaces with what was kept. What does not fit any more, because the server itself now brings something else of the
+/// same name, stays in the store and is not shown.
+pub(crate) fn with_content(mut namespaces: Namespaces, content: Content) -> Namespaces {
+    for name in content.namespaces {
+        namespaces.entry(name.clone()).or_insert_with(|| Arc::new(Namespace::empty(name)));
+    }
+    let mut schemas: std::collections::HashMap<NamespaceName, Schema> = std::collections::HashMap::new();
+    let unknown = |namespace: &NamespaceName, what: &str| {
+        tracing::warn!(%namespace, "{what} is kept for a namespace that does not exist any more");
+    };
+    for (at, declaration) in content.qualifiers {
+        match schema_of(&mut schemas, &namespaces, &at) {
+            Some(schema) => schema.set_qualifier(declaration),
+            None => unknown(&at, "a qualifier"),
+        }
+    }
+    for (at, class) in content.classes {
+        let Some(schema) = schema_of(&mut schemas, &namespaces, &at) else {
+            unknown(&at, "a class");
+            continue;
+        };
+        let name = class.name.clone();
+        if let Err(error) = schema.add_class(class) {
+            tracing::warn!(namespace = %at, class = %name, %error, "a class that was loaded does not fit any more");
+        }
+    }
+    for (at, schema) in schemas {
+        if let Some(namespace) = namespaces.get_mut(&at) {
+            *namespace = Arc::new(namespace.with_schema(schema));
+        }
+    }
+    for (at, instance) in content.instances {
+        match namespaces.get(&at) {
+            Some(namespace) if namespace.schema.contains(instance.class.as_str()) => {
+                namespace.extents.set(instance);
+            }
+            _ => {
+                tracing::warn!(namespace = %at, class = %instance.class, "an instance is kept whose class is gone")
+            }
+        }
+    }
+    namespaces
+}
+
+fn schema_of<'a>(
+    schemas: &'a mut std::collections::HashMap<NamespaceName, Schema>,
+    namespaces: &Namespaces,
+    at: &NamespaceName,
+) -> Option<&'a mut Schema> {
+    if !schemas.contains_key(at) {
+        let namespace = namespaces.get(at)?;
+        schemas.insert(at.clone(), Schema::clone(&namespace.schema));
+    }
+    schemas.get_mut(at)
+}
+
+/// CreateClass.
+pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    change_schema(scope, move |now| {
+        let room = loaded_classes(&now.inner.registry) < now.inner.limits.loaded_classes;
+        enough(room, "classes", now.inner.limits.loaded_classes)?;
+        let (schema, class) = rules::create_class(now.declarations(), class)?;
+        Ok(Some((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class)))))
+    })
+    .await
+}
+
+/// ModifyClass.
+pub(crate) async fn modify_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    change_schema(scope, move |now| {
+        let name = class.name.clone();
+        let (schema, class) = rules::modify_class(now.declarations(), class, |c| now.has_instances(c))?;
+        if now.namespace.schema.declared(name.as_str()).is_some_and(|old| **old == class) {
+            return Ok(None);
+        }
+        now.not_built_in(&name)?;
+        Ok(Some((schema, Change::SetClass(now.namespace.name.clone(), Arc::new(class)))))
+    })
+    .await
+}
+
+/// DeleteClass.
+pub(crate) async fn delete_class(scope: Scope, name: ClassName) -> Result<OperationResult, CimError> {
+    change_schema(scope, move |now| {
+        let schema = rules::delete_class(&now.namespace.schema, &name, now.has_instances(&name))?;
+        now.not_built_in(&name)?;
+        Ok(Some((schema, Change::RemoveClass(now.namespace.name.clone(), name))))
+    })
+    .await
+}
+
+/// SetQualifier.
+pub(crate) async fn set_qualifier(
+    scope: Scope,
+    declaration: QualifierDeclaration,
+) -> Result<OperationResult, CimError> {
+    change_schema(scope, move |now| {
+        let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
+        if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
+            return Ok(None);
+        }
+        Ok(Some((schema, Change::SetQualifier(now.namespace.name.clone(), Arc::new(declaration)))))
+    })
+    .await
+}
+
+/// DeleteQualifier. A declaration that the server brings comes back when the one above it is deleted.
+pub(crate) async fn delete_qualifier(scope: Scope, name: Name) -> Result<OperationResult, CimError> {
+    change_schema(scope, move |now| {
+        let mut schema = rules::delete_qualifier(&now.namespace.schema, &name)?;
+        if let Some(below) = now.namespace.built_in.as_ref().and_then(|s| s.qualifier(name.as_str())) {
+            if now.namespace.schema.qualifier(name.as_str()) == Some(below) {
+                let text = format!("the qualifier {name} is part of the server and cannot be deleted");
+                return Err(CimError::not_supported(text));
+            }
+            schema.set_qualifier(below.clone());
+        }
+        Ok(Some((schema, Change::RemoveQualifier(now.namespace.name.clone(), name))))
+    })
+    .await
+}
+
+/// Makes a namespace, empty.
+///
+/// # Errors
+/// CIM_ERR_ALREADY_EXISTS, CIM_ERR_INVALID_PARAMETER for a name that is none.
+pub(crate) async fn create_namespace(
+    registry: &Registry,
+    limits: &Limits,
+    name: NamespaceName,
+) -> Result<(), CimError> {
+    check_name(&name)?;
+    let _turn = registry.turn.lock().await;
+    let all = registry.all();
+    if all.contains_key(&name) {
+        return Err(CimError::already_exists(format!("the namespace {name} exists already")));
+    }
+    enough(all.len() < limits.namespaces, "namespaces", limits.namespaces)?;
+    keep(registry, &[Change::AddNamespace(name.clone())]).await?;
+    let mut all = Namespaces::clone(&all);
+    all.insert(name.clone(), Arc::new(Namespace::empty(name)));
+    registry.replace(all);
+    Ok(())
+}
+
+/// Removes an empty namespace that a client made.
+///
+/// # Errors
+/// CIM_ERR_NOT_FOUND, CIM_ERR_NAMESPACE_NOT_EMPTY, CIM_ERR_NOT_SUPPORTED for one that the server brings.
+pub(crate) async fn delete_namespace(registry: &Registry, name: &NamespaceName) -> Result<(), CimError> {
+    let _turn = registry.turn.lock().await;
+    let all = registry.all();
+    let Some(namespace) = all.get(name) else {
+        return Err(CimError::not_found(format!("there is no namespace {name}")));
+    };
+    if namespace.built_in.is_some() {
+        let text = format!("the namespace {name} is part of the server and cannot be deleted");
+        return Err(CimError::not_supported(text));
+    }
+    let schema = &namespace.schema;
+    let below = format!("{}/", name.as_str().to_ascii_lowercase());
+    let full = if !schema.class_names().is_empty() {
+        Some("classes")
+    } else if schema.qualifiers().next().is_some() {
+        Some("qualifier declarations")
+    } else if all.keys().any(|n| n.as_str().to_ascii_lowercase().starts_with(&below)) {
+        Some("other namespaces")
+    } else {
+        None
+    };
+    if let Some(what) = full {
+        let text = format!("the namespace {name} is not empty: there are {what} in it");
+        return Err(CimError::new(CimStatus::NamespaceNotEmpty, text));
+    }
+    keep(registry, &[Change::RemoveNamespace(name.clone())]).await?;
+    let mut all = Namespaces::clone(&all);
+    all.remove(name);
+    registry.replace(all);
+    Ok(())
+}
+
+/// CreateInstance of a static instance. `complete` makes it from what the client gave and the class as it is now.
+pub(crate) async fn create_instance(
+    scope: Scope,
+    complete: impl FnOnce(&Scope) -> Result<Instance, CimError> + Send + 'static,
+) -> Result<OperationResult, CimError> {
+    detached(async move {
+        let registry = Arc::clone(&scope.inner.registry);
+        let _turn = registry.turn.lock().await;
+        let scope = now(scope)?;
+        let mut instance = complete(&scope)?;
+        let Some(class) = scope.namespace.schema.class(instance.class.as_str()) else {
+            return Err(CimError::invalid_class(format!("the class {} is gone", instance.class)));
+        };
+        for key in class.keys() {
+            if instance.get(key.name.as_str()).is_none() {
+                let text = format!("the key {} of {} must not be NULL", key.name, class.name);
+                return Err(CimError::invalid_parameter(text));
+            }
+        }
+        let path = instance.path_by_keys(class, Some(scope.namespace.name.clone()));
+        if scope.namespace.extents.get(&path).is_some() {
+            return Err(CimError::already_exists(format!("{} exists already", paths::text(&path))));
+        }
+        let most = scope.inner.limits.static_instances;
+        enough(
+            registry.all().values().map(|n| n.extents.len()).sum::<usize>() < most,
+            "static instances",
+            most,
+        )?;
+        instance.path = Some(path.clone());
+        keep_instance(&registry, &scope.namespace, instance).await?;
+        Ok(OperationResult::Created(path))
+    })
+    .await
+}
+
+/// ModifyInstance of a static instance: `change` makes the new one from the present one.
+pub(crate) async fn modify_instance(
+    scope: Scope,
+    path: InstancePath,
+    change: impl FnOnce(&Scope, &Instance) -> Result<Instance, CimError> + Send + 'static,
+) -> Result<OperationResult, CimError> {
+    detached(async move {
+        let registry = Arc::clone(&scope.inner.registry);
+        let _turn = registry.turn.lock().await;
+        let scope = now(scope)?;
+        let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
+        let instance = change(&scope, &present.instance)?;
+        if instance != present.instance {
+            keep_instance(&registry, &scope.namespace, instance).await?;
+        }
+        Ok(OperationResult::Void)
+    })
+    .await
+}
+
+/// DeleteInstance of a static instance.
+pub(crate) async fn delete_instance(scope: Scope, path: InstancePath) -> Result<OperationResult, CimError> {
+    detached(async move {
+        let registry = Arc::clone(&scope.inner.registry);
+        let _turn = registry.turn.lock().await;
+        let scope = now(scope)?;
+        if scope.namespace.extents.get(&path).is_none() {
+            return Err(crate::instances::absent(&path));
+        }
+        let change = Change::RemoveInstance(scope.namespace.name.clone(), path.clone());
+        keep(&registry, &[change]).await?;
+        scope.namespace.extents.remove(&path);
+        Ok(OperationResult::Void)
+    })
+    .await
+}
+
+impl Scope {
+    fn declarations(&self) -> Declarations<'_> {
+        Declarations { schema: &self.namespace.schema, common: &self.inner.registry.common }
+    }
+
+    /// Whether there are instances of just this class. Those of providers cannot be counted, but their classes do not change.
+    fn has_instances(&self, class: &ClassName) -> bool {
+        self.namespace.extents.count_of(class) > 0
+    }
+
+    fn not_built_in(&self, class: &ClassName) -> Result<(), CimError> {
+        if self.namespace.brings(class) {
+            let text = format!("the class {class} is part of the server and cannot be changed");
+            return Err(CimError::not_supported(text));
+        }
+        Ok(())
+    }
+}
+
+/// Changes the classes or qualifiers of the namespace. `None` when everything is already as it is wanted.
+async fn change_schema(
+    scope: Scope,
+    make: impl FnOnce(&Scope) -> Result<Option<(Schema, Change)>, CimError> + Send + 'static,
+) -> Result<OperationResult, CimError> {
+    detached(async move {
+        let registry = Arc::clone(&scope.inner.registry);
+        let _turn = registry.turn.lock().await;
+        let scope = now(scope)?;
+        let Some((schema, change)) = make(&scope)? else { return Ok(OperationResult::Void) };
+        keep(&registry, &[change]).await?;
+        let mut all = Namespaces::clone(&registry.all());
+        let namespace = scope.namespace.with_schema(schema);
+        all.insert(namespace.name.clone(), Arc::new(namespace));
+        registry.replace(all);
+        Ok(OperationResult::Void)
+    })
+    .await
+}
+
+/// The scope with the namespace as it is now that it is this one's turn.
+fn now(scope: Scope) -> Result<Scope, CimError> {
+    let namespace = scope.inner.registry.namespace(&scope.namespace.name)?;
+    Ok(Scope { namespace, ..scope })
+}
+
+async fn keep_instance(
+    registry: &Registry,
+    namespace: &Namespace,
+    instance: Instance,
+) -> Result<(), CimError> {
+    let instance = Arc::new(instance);
+    keep(registry, &[Change::SetInstance(namespace.name.clone(), Arc::clone(&instance))]).await?;
+    namespace.extents.set(Instance::clone(&instance));
+    Ok(())
+}
+
+async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), CimError> {
+    registry.store.apply(changes).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the repository failed");
+        match error {
+            RepositoryError::Full(_) => {
+                CimError::new(CimStatus::ServerLimitsExceeded, "the repository of the server is full")
+            }
+            _ => CimError::failed(
+                "the repository cannot be used at the moment; the log of the server says why",
+            ),
+        }
+    })
+}
+
+fn loaded_classes(registry: &Registry) -> usize {
+    let count = |n: &Arc<Namespace>| {
+        n.schema.class_names().len() - n.built_in.as_ref().map_or(0, |s| s.class_names().len())
+    };
+    registry.all().values().map(count).sum()
+}
+
+fn enough(room: bool, what: &str, most: usize) -> Result<(), CimError> {
+    if room {
+        return Ok(());
+    }
+    Err(CimError::new(CimStatus::ServerLimitsExceeded, format!("this server keeps up to {most} {what}")))
+}
+
+/// DSP0004 does not say what a namespace may be called; these are names that every client can write.
+fn check_name(name: &NamespaceName) -> Result<(), CimError> {
+    let letter = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '~');
+    let good = !name.as_str().is_empty()
+        && name.as_str().len() <= 256
+        && name.segments().all(|s| !s.is_empty() && s.chars().all(letter));
+    if good {
+        return Ok(());
+    }
+    let text =
+        format!("\"{name}\" cannot be the name of a namespace; it is made of letters, digits and slashes");
+    Err(CimError::invalid_parameter(text))
+}

@@ -1,0 +1,304 @@
+//! Classes, qualifiers and static instances that clients load.
+
+use crate::house::{House, V1, admin, operator, reader};
+use cimwright_cim::operation::{
+    AssociationFilter, ClassOptions, InstanceOptions, Operation, OperationResult,
+};
+use cimwright_cim::{
+    CimStatus, CimType, Class, ClassPath, Instance, InstancePath, NamespaceName, Property, Qualifier,
+    QualifierDeclaration, QualifierScope, Scopes, Value,
+};
+
+fn key(name: &str, cim_type: CimType) -> Property {
+    let mut property = Property::new(name, cim_type, None);
+    property.qualifiers.push(Qualifier::flag("Key"));
+    property
+}
+
+fn reference(name: &str, class: &str) -> Property {
+    Property { reference_class: Some(class.into()), ..key(name, CimType::Reference) }
+}
+
+fn note_class() -> Class {
+    let mut class = Class::new("ACME_Note");
+    class.properties = vec![
+        key("Id", CimType::Uint32),
+        Property::new("Text", CimType::String, Some("none".into())),
+        Property::new("Tags", CimType::String, None),
+    ];
+    class.properties[2].is_array = true;
+    class
+}
+
+fn below(superclass: &str, name: &str) -> Class {
+    Class { superclass: Some(superclass.into()), ..Class::new(name) }
+}
+
+fn link_class() -> Class {
+    let mut class = Class::new("ACME_Follows");
+    class.qualifiers.push(Qualifier::flag("Association"));
+    class.properties = vec![reference("Before", "ACME_Note"), reference("After", "ACME_Note")];
+    class
+}
+
+async fn create_class(house: &House, class: Class) {
+    let create = Operation::CreateClass { class: Box::new(class) };
+    assert_eq!(house.ask(&admin(), V1, create).await.unwrap(), OperationResult::Void);
+}
+
+/// A house with notes, big notes and an association among them.
+async fn with_classes() -> House {
+    let house = House::open().await;
+    create_class(&house, note_class()).await;
+    let mut big = below("ACME_Note", "ACME_BigNote");
+    big.properties.push(Property::new("Size", CimType::Uint64, Some(Value::Uint64(7))));
+    create_class(&house, big).await;
+    create_class(&house, link_class()).await;
+    house
+}
+
+fn path(class: &str, id: u32) -> InstancePath {
+    InstancePath::new(NamespaceName::new(V1), class).with_key("Id", Value::Uint32(id))
+}
+
+async fn add(house: &House, instance: Instance) -> InstancePath {
+    match house.ask(&admin(), V1, Operation::CreateInstance { instance }).await.unwrap() {
+        OperationResult::Created(path) => path,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn refused_as_admin(house: &House, operation: Operation) -> CimStatus {
+    house.ask(&admin(), V1, operation).await.unwrap_err().status
+}
+
+#[tokio::test]
+async fn only_administrators_load() {
+    let house = House::open().await;
+    let declaration = QualifierDeclaration {
+        name: "Colour".into(),
+        cim_type: CimType::String,
+        is_array: false,
+        array_size: None,
+        value: None,
+        scopes: Scopes::default().with(QualifierScope::Property),
+        flavor: Default::default(),
+    };
+    let operations = [
+        Operation::CreateClass { class: Box::new(note_class()) },
+        Operation::SetQualifier { declaration: Box::new(declaration) },
+        Operation::CreateInstance { instance: Instance::new("ACME_Note").with("Id", Value::Uint32(1)) },
+        Operation::ModifyInstance {
+            instance: Instance { path: Some(path("ACME_Note", 1)), ..Instance::new("ACME_Note") }
+                .with("Text", "x"),
+            property_list: None,
+        },
+        Operation::SetProperty { path: path("ACME_Note", 1), property: "Text".into(), value: None },
+        Operation::DeleteInstance { path: path("ACME_Note", 1) },
+        Operation::DeleteQualifier { name: "Colour".into() },
+        Operation::DeleteClass { class: "ACME_Note".into() },
+    ];
+    for operation in operations {
+        for who in [reader(), operator()] {
+            let error = house.ask(&who, V1, operation.clone()).await.unwrap_err();
+            assert_eq!(error.status, CimStatus::AccessDenied, "{operation:?}: {error}");
+        }
+        house.ask(&admin(), V1, operation).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_class_comes_and_goes() {
+    let house = with_classes().await;
+    let options = ClassOptions {
+        local_only: true,
+        include_qualifiers: true,
+        include_class_origin: false,
+        property_list: None,
+    };
+    let get = Operation::GetClass { class: "acme_bignote".into(), options };
+    let OperationResult::Class(class) = house.ask(&reader(), V1, get).await.unwrap() else { panic!() };
+    assert_eq!((class.name.as_str(), class.properties.len()), ("ACME_BigNote", 1));
+
+    let create = |class| Operation::CreateClass { class: Box::new(class) };
+    assert_eq!(refused_as_admin(&house, create(note_class())).await, CimStatus::AlreadyExists);
+    assert_eq!(refused_as_admin(&house, create(below("ACME_None", "X"))).await, CimStatus::InvalidSuperclass);
+    let delete = |class: &str| Operation::DeleteClass { class: class.into() };
+    assert_eq!(refused_as_admin(&house, delete("ACME_None")).await, CimStatus::NotFound);
+    assert_eq!(refused_as_admin(&house, delete("ACME_Note")).await, CimStatus::ClassHasChildren);
+    add(&house, Instance::new("ACME_BigNote").with("Id", Value::Uint32(1))).await;
+    assert_eq!(refused_as_admin(&house, delete("ACME_BigNote")).await, CimStatus::ClassHasInstances);
+    let mut other = below("ACME_Note", "ACME_BigNote");
+    other.properties.push(Property::new("Other", CimType::String, None));
+    let modify = Operation::ModifyClass { class: Box::new(other.clone()) };
+    assert_eq!(refused_as_admin(&house, modify.clone()).await, CimStatus::ClassHasInstances);
+    house.ask(&admin(), V1, Operation::DeleteInstance { path: path("ACME_BigNote", 1) }).await.unwrap();
+    house.ask(&admin(), V1, modify).await.unwrap();
+    house.ask(&admin(), V1, delete("ACME_BigNote")).await.unwrap();
+    assert_eq!(refused_as_admin(&house, delete("ACME_BigNote")).await, CimStatus::NotFound);
+}
+
+#[tokio::test]
+async fn what_the_server_brings_is_not_changed() {
+    let house = House::open().await;
+    let delete = Operation::DeleteClass { class: "Test_BigDisk".into() };
+    assert_eq!(refused_as_admin(&house, delete).await, CimStatus::NotSupported);
+    let delete = Operation::DeleteClass { class: "CIM_Job".into() };
+    assert_eq!(refused_as_admin(&house, delete).await, CimStatus::ClassHasChildren);
+    let create = Operation::CreateInstance { instance: Instance::new("Test_Orphan").with("Id", "x") };
+    assert_eq!(refused_as_admin(&house, create).await, CimStatus::NotSupported);
+    // But a class may be derived from it.
+    create_class(&house, below("Test_Disk", "ACME_Disk")).await;
+    let made = add(&house, Instance::new("ACME_Disk").with("Name", "mine")).await;
+    let all = Operation::EnumerateInstanceNames { class: "Test_Disk".into() };
+    let names = house.items(V1, all).await.unwrap();
+    assert!(names.iter().any(|i| i.path.as_ref() == Some(&made)), "{names:?}");
+}
+
+#[tokio::test]
+async fn static_instances_live_and_are_found() {
+    let house = with_classes().await;
+    let made =
+        add(&house, Instance::new("acme_note").with("id", "5").with("Tags", Value::strings(["a"]))).await;
+    assert_eq!(made, path("ACME_Note", 5));
+    let note = house.get(&made).await.unwrap();
+    assert_eq!(note.get("Text"), Some(&"none".into()), "the default of the class");
+    assert_eq!(note.get("Id"), Some(&Value::Uint32(5)), "of the declared type");
+    add(&house, Instance::new("ACME_BigNote").with("Id", Value::Uint32(5))).await;
+
+    let create = |instance| Operation::CreateInstance { instance };
+    let refused = [
+        (Instance::new("ACME_Note").with("Id", Value::Uint32(5)), CimStatus::AlreadyExists),
+        (Instance::new("ACME_Note"), CimStatus::InvalidParameter),
+        (Instance::new("ACME_None").with("Id", Value::Uint32(5)), CimStatus::InvalidClass),
+        (Instance::new("ACME_Note").with("Id", "five"), CimStatus::InvalidParameter),
+        (
+            Instance::new("ACME_Note").with("Id", Value::Uint32(6)).with("Nope", "x"),
+            CimStatus::InvalidParameter,
+        ),
+    ];
+    for (instance, status) in refused {
+        assert_eq!(refused_as_admin(&house, create(instance.clone())).await, status, "{instance:?}");
+    }
+
+    let all = |deep| Operation::EnumerateInstances {
+        class: "ACME_Note".into(),
+        deep,
+        options: InstanceOptions::default(),
+    };
+    let found = house.items(V1, all(true)).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].get("Size"), Some(&Value::Uint64(7)));
+    let found = house.items(V1, all(false)).await.unwrap();
+    assert!(found[1].property("Size").is_none(), "not of the class that was asked for");
+
+    let mut change = Instance::new("ACME_Note").with("Text", "new").with("Id", Value::Uint32(5));
+    change.path = Some(made.clone());
+    let modify = |instance: &Instance, list: Option<Vec<&str>>| Operation::ModifyInstance {
+        instance: instance.clone(),
+        property_list: list.map(|l| l.into_iter().map(Into::into).collect()),
+    };
+    house.ask(&admin(), V1, modify(&change, None)).await.unwrap();
+    assert_eq!(house.get(&made).await.unwrap().get("Text"), Some(&"new".into()));
+    assert!(house.get(&made).await.unwrap().get("Tags").is_some(), "what was not given stays");
+    change.properties.clear();
+    house.ask(&admin(), V1, modify(&change, Some(vec!["Text"]))).await.unwrap();
+    assert_eq!(house.get(&made).await.unwrap().get("Text"), Some(&"none".into()), "listed and not given");
+    let moved = change.clone().with("Id", Value::Uint32(6));
+    assert_eq!(refused_as_admin(&house, modify(&moved, None)).await, CimStatus::InvalidParameter);
+    let odd = change.clone().with("Nope", "x");
+    assert_eq!(refused_as_admin(&house, modify(&odd, None)).await, CimStatus::NoSuchProperty);
+
+    let delete = Operation::DeleteInstance { path: made.clone() };
+    house.ask(&admin(), V1, delete.clone()).await.unwrap();
+    assert_eq!(refused_as_admin(&house, delete).await, CimStatus::NotFound);
+    assert_eq!(refused_as_admin(&house, modify(&change, None)).await, CimStatus::NotFound);
+}
+
+#[tokio::test]
+async fn properties_are_read_and_set_one_by_one() {
+    let house = with_classes().await;
+    let made = add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(1))).await;
+    let get = |property: &str| Operation::GetProperty { path: made.clone(), property: property.into() };
+    let set = |property: &str, value: Option<Value>| Operation::SetProperty {
+        path: made.clone(),
+        property: property.into(),
+        value,
+    };
+    let text = house.ask(&reader(), V1, get("text")).await.unwrap();
+    assert_eq!(text, OperationResult::Property(Some("none".into())));
+    house.ask(&admin(), V1, set("Tags", Some(Value::strings(["a", "b"])))).await.unwrap();
+    house.ask(&admin(), V1, set("Text", None)).await.unwrap();
+    let text = house.ask(&reader(), V1, get("Text")).await.unwrap();
+    assert_eq!(text, OperationResult::Property(None));
+    let tags = house.ask(&reader(), V1, get("Tags")).await.unwrap();
+    assert_eq!(tags, OperationResult::Property(Some(Value::strings(["a", "b"]))));
+    assert_eq!(refused_as_admin(&house, get("Nope")).await, CimStatus::NoSuchProperty);
+    assert_eq!(refused_as_admin(&house, set("Nope", None)).await, CimStatus::NoSuchProperty);
+    assert_eq!(refused_as_admin(&house, set("Id", Some("x".into()))).await, CimStatus::TypeMismatch);
+    let gone = Operation::GetProperty { path: path("ACME_Note", 9), property: "Text".into() };
+    assert_eq!(refused_as_admin(&house, gone).await, CimStatus::NotFound);
+}
+
+#[tokio::test]
+async fn static_associations_are_followed() {
+    let house = with_classes().await;
+    for id in 1..=3 {
+        add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(id))).await;
+    }
+    let big = add(&house, Instance::new("ACME_BigNote").with("Id", Value::Uint32(4))).await;
+    let link = |before: InstancePath, after: InstancePath| {
+        Instance::new("ACME_Follows").with("Before", before).with("After", after)
+    };
+    add(&house, link(path("ACME_Note", 1), path("ACME_Note", 2))).await;
+    // As clients send it: without namespace, and the key as text.
+    let bare = InstancePath::new(None, "acme_note").with_key("Id", "1");
+    let made = add(&house, link(bare.clone(), big.clone())).await;
+    let twice = Operation::CreateInstance { instance: link(path("ACME_Note", 1), big.clone()) };
+    assert_eq!(refused_as_admin(&house, twice).await, CimStatus::AlreadyExists);
+    let wrong = Operation::CreateInstance { instance: link(bare, made.clone()) };
+    assert_eq!(refused_as_admin(&house, wrong).await, CimStatus::InvalidParameter);
+    assert!(house.get(&made).await.is_ok());
+
+    let ask = async |filter: AssociationFilter| {
+        let object = path("ACME_Note", 1).into();
+        let found = house.items(V1, Operation::AssociatorNames { object, filter }).await.unwrap();
+        let id = |i: &Instance| i.path.as_ref().unwrap().key("Id").and_then(Value::as_u64).unwrap();
+        found.iter().map(id).collect::<Vec<_>>()
+    };
+    let none = AssociationFilter::default;
+    let mut all = ask(none()).await;
+    all.sort_unstable();
+    assert_eq!(all, [2, 4]);
+    assert_eq!(ask(AssociationFilter { result_class: Some("ACME_BigNote".into()), ..none() }).await, [4]);
+    assert_eq!(ask(AssociationFilter { role: Some("before".into()), ..none() }).await.len(), 2);
+    assert_eq!(ask(AssociationFilter { role: Some("After".into()), ..none() }).await.len(), 0);
+    assert_eq!(ask(AssociationFilter { result_role: Some("Before".into()), ..none() }).await.len(), 0);
+    assert_eq!(ask(AssociationFilter { assoc_class: Some("ACME_Follows".into()), ..none() }).await.len(), 2);
+    assert_eq!(ask(AssociationFilter { assoc_class: Some("ACME_Note".into()), ..none() }).await.len(), 0);
+
+    let object = big.clone().into();
+    let references = Operation::References { object, filter: none(), options: InstanceOptions::default() };
+    let found = house.items(V1, references).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, Some(made));
+    let absent = Operation::AssociatorNames { object: path("ACME_Note", 9).into(), filter: none() };
+    assert_eq!(refused_as_admin(&house, absent).await, CimStatus::NotFound);
+
+    let object = ClassPath::new(NamespaceName::new(V1), "ACME_BigNote").into();
+    let classes = Operation::AssociatorNames { object, filter: none() };
+    let OperationResult::ClassPaths(classes) = house.ask(&reader(), V1, classes).await.unwrap() else {
+        panic!()
+    };
+    assert!(classes.iter().any(|c| c.class.is("ACME_Note")), "{classes:?}");
+}
+
+#[tokio::test]
+async fn many_instances_come_in_portions() {
+    let house = with_classes().await;
+    for id in 0..1203 {
+        add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(id))).await;
+    }
+    let all = Operation::EnumerateInstanceNames { class: "ACME_Note".into() };
+    assert_eq!(house.items(V1, all).await.unwrap().len(), 1203);
+}
