@@ -70,6 +70,8 @@ fn record(id: JobId, index: usize, now: SystemTime) -> JobRecord {
             Affected { element: file(&target), effects: vec![5] },
         ],
         submitted: now,
+        call: None,
+        run_of: None,
     };
     let settings = JobSettings { time_before_removal: KEPT, ..JobSettings::default() };
     let mut job = JobRecord::new(spec, settings);

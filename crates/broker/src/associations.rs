@@ -1,7 +1,7 @@
 //! Associators, AssociatorNames, References and ReferenceNames of an instance, and their Open… forms.
 //!
-//! From a job, its elements are known at once. From an element, its jobs are found by going through the jobs page by page; the
-//! answer is a stream, so that this costs no memory.
+//! From a job, its elements are known at once. From an element, its jobs are found by the index that the store has of them, page by
+//! page; the answer is a stream, so that this costs no memory.
 
 use crate::broker::{Answer, Scope};
 use crate::class_associations;
@@ -9,6 +9,7 @@ use crate::instances;
 use crate::links::Link;
 use crate::paths;
 use crate::registry::{Dialect, Namespace};
+use crate::results::METHOD_RESULT;
 use crate::stream::{ObjectStream, Part, View};
 use cimwright_cim::operation::{AssociationFilter, InstanceOptions, ObjectShape, OperationResult};
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, ObjectPath};
@@ -89,7 +90,7 @@ pub(crate) async fn stream(
             parts.push_back(Part::Ready(items));
         }
         None => {
-            if scope.namespace.instances(&source.class).is_some()
+            if (scope.namespace.instances(&source.class).is_some() || source.class.is(METHOD_RESULT))
                 && instances::find(scope, &source).await?.is_none()
             {
                 return Err(instances::absent(&source));

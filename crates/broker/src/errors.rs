@@ -67,7 +67,8 @@ pub(crate) fn from_jobs(error: JobsError) -> CimError {
     let text = error.to_string();
     match error {
         JobsError::NotFound(_) => CimError::not_found(text),
-        JobsError::NotFinished(_) => CimError::failed(text),
+        JobsError::NotFinished(_) | JobsError::ScheduleFixed(..) => CimError::failed(text),
+        JobsError::BadSchedule(_) => CimError::invalid_parameter(text),
         JobsError::QueueFull(_) => CimError::new(CimStatus::ServerLimitsExceeded, text),
         JobsError::ShuttingDown => CimError::new(CimStatus::ServerIsShuttingDown, text),
         JobsError::Store(error) => from_store(error),

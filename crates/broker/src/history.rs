@@ -87,6 +87,7 @@ fn instance(context: Context<'_>, class: &ClassName, record: &JobRecord) -> Opti
     let (spec, run) = (&record.spec, &record.run);
     let time = |t| Value::DateTime(DateTime::from_system_time(t));
     let first = run.errors.first();
+    let recurs = record.settings.schedule.job_run_times != 1;
     let values = [
         ("InstanceID", Some(Value::String(spec.id.to_string()))),
         ("Name", Some(Value::from(spec.name.as_str()))),
@@ -102,6 +103,8 @@ fn instance(context: Context<'_>, class: &ClassName, record: &JobRecord) -> Opti
         ("ElapsedTime", Some(Value::DateTime(DateTime::from_duration(run.ran)))),
         ("PercentComplete", Some(Value::Uint16(record.percent_complete()))),
         ("ErrorCode", Some(Value::Uint16(first.map_or(0, |e| e.code)))),
+        ("RecurringJobID", spec.run_of.map(|id| Value::String(id.to_string()))),
+        ("RunNumber", (recurs && run.runs > 0).then_some(Value::Uint32(run.runs))),
         ("ErrorDescription", first.map(|e| Value::from(e.message.as_str()))),
     ];
     let mut instance = Instance::of_class(context.schema.class(class.as_str())?);

@@ -9,6 +9,7 @@ use crate::links::Link;
 use crate::methods::detached;
 use crate::paths;
 use crate::registry::{Dialect, JOB_KEY, blank};
+use crate::results::{self, METHOD_RESULT};
 use crate::stream::{ObjectStream, Part, View};
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
@@ -160,6 +161,14 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
         let record = job(scope, dialect, id).await?;
         return Ok(record.map(|r| dialect.template.instance(&r, scope.inner.jobs.clock().now())));
     }
+    if path.class.is(METHOD_RESULT) && !scope.namespace.dialects.is_empty() {
+        let Some(id) = results::job_of(path) else { return Ok(None) };
+        let Some(record) = scope.inner.jobs.load(id).await.map_err(errors::from_store)? else {
+            return Ok(None);
+        };
+        let dialect = scope.namespace.dialect_of(&record.spec.family);
+        return Ok(dialect.and_then(|dialect| results::instance(scope, dialect, &record)));
+    }
     let Some(provider) = scope.namespace.instances(&path.class) else {
         return Ok(kept(scope, path).map(|kept| kept.instance.clone()));
     };
@@ -215,6 +224,11 @@ pub(crate) fn parts_of(scope: &Scope, class: &Class) -> VecDeque<Part> {
     for class in namespace.schema.with_descendants(class.name.as_str()) {
         if let Some(dialect) = namespace.dialect(&class) {
             parts.push_back(Part::Jobs { dialect: Arc::clone(dialect), after: None });
+        }
+        if class.is(METHOD_RESULT) {
+            for dialect in &namespace.dialects {
+                parts.push_back(Part::MethodResults { dialect: Arc::clone(dialect), after: None });
+            }
         }
         if namespace.instances(&class).is_some() {
             parts.push_back(Part::Provided(class.clone()));

@@ -5,6 +5,7 @@
 
 use crate::errors;
 use crate::registry::JOB_KEY;
+use crate::results;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::{
     CimType, Class, ClassName, DateTime, ErrorDetail, Instance, InstancePath, Name, NamespaceName, Property,
@@ -62,12 +63,14 @@ pub(crate) enum Field {
     UntilTime,
     Notify,
     Priority,
+    JobInParameters,
+    JobOutParameters,
     /// What the job found out under this name, else the default of the class.
     Result,
 }
 
 /// The properties that are known, with the type their values have.
-const FIELDS: [(&str, Field, CimType, bool); 34] = [
+const FIELDS: [(&str, Field, CimType, bool); 36] = [
     (JOB_KEY, Field::InstanceId, CimType::String, false),
     ("Name", Field::Name, CimType::String, false),
     ("ElementName", Field::ElementName, CimType::String, false),
@@ -102,6 +105,8 @@ const FIELDS: [(&str, Field, CimType, bool); 34] = [
     ("UntilTime", Field::UntilTime, CimType::DateTime, false),
     ("Notify", Field::Notify, CimType::String, false),
     ("Priority", Field::Priority, CimType::Uint32, false),
+    ("JobInParameters", Field::JobInParameters, CimType::String, false),
+    ("JobOutParameters", Field::JobOutParameters, CimType::String, false),
 ];
 
 /// Makes instances of one job class.
@@ -180,7 +185,10 @@ impl Template {
             .iter()
             .map(|slot| Property {
                 name: slot.property.name.clone(),
-                value: value(slot, record, &errors, now),
+                value: match slot.field {
+                    Field::JobOutParameters => results::out_parameters(&self.path(record), record),
+                    _ => value(slot, record, &errors, now),
+                },
                 reference_class: slot.property.reference_class.clone(),
                 class_origin: slot.property.class_origin.clone(),
                 qualifiers: Vec::new(),
@@ -210,6 +218,7 @@ impl Field {
                 | Self::ErrorDescription
                 | Self::ErrorSummaryDescription
                 | Self::JobCompletionStatusCode
+                | Self::JobOutParameters
                 | Self::Result
         )
     }
@@ -278,6 +287,9 @@ fn value(slot: &Slot, record: &JobRecord, errors: &[Cow<'_, ErrorDetail>], now: 
         Field::UntilTime => schedule.until_time.map(Value::DateTime),
         Field::Notify => settings.notify.as_deref().map(Value::from),
         Field::Priority => Some(Value::Uint32(settings.priority)),
+        Field::JobInParameters => results::in_parameters(record),
+        // Needs the path of the job as well; made where that is known.
+        Field::JobOutParameters => None,
         Field::Result => result(slot, record).or_else(|| slot.property.value.clone()),
     }
 }
@@ -372,6 +384,8 @@ mod tests {
             owning_element: None,
             affected: Vec::new(),
             submitted: UNIX_EPOCH + Duration::from_secs(1),
+            call: None,
+            run_of: None,
         };
         JobRecord::new(spec, JobSettings::default())
     }
@@ -401,6 +415,8 @@ mod tests {
             "LocalOrUtcTime",
             "UntilTime",
             "Notify",
+            "JobInParameters",
+            "JobOutParameters",
             "Child",
             "InstallDate",
         ];

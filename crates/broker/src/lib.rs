@@ -34,6 +34,7 @@ mod properties;
 mod pull;
 mod query;
 mod registry;
+mod results;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};

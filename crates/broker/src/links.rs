@@ -1,16 +1,18 @@
 //! One association between jobs and other elements, as one dialect has it.
 
 use crate::registry::JOB_ROOT;
+use crate::results;
 use cimwright_cim::{
     Class, ClassName, Instance, InstancePath, KeyBinding, Name, NamespaceName, Schema, Value,
 };
 use cimwright_jobs::JobRecord;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// CIM_AffectedJobElement.ElementEffects: Other, which needs words beside it.
 const OTHER: u16 = 1;
 
-/// An association class between jobs and the elements they work on, or the element that made them.
+/// An association class between jobs and the elements they work on, or the element or the call that made them.
 pub(crate) struct Link {
     pub(crate) class: Arc<Class>,
     /// The reference to the job.
@@ -19,20 +21,31 @@ pub(crate) struct Link {
     pub(crate) element_role: Name,
     /// The class of the element, or the most general one that is allowed.
     pub(crate) element_class: ClassName,
-    /// Whether it leads to the element that made the job rather than to those it works on.
-    owning: bool,
+    /// What it leads to.
+    pub(crate) leads_to: LeadsTo,
     blank: Instance,
+}
+
+/// What an association ties a job to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeadsTo {
+    /// The element that made the job.
+    Owner,
+    /// The elements it works on.
+    Affected,
+    /// The method call that made it.
+    MethodResult,
 }
 
 /// An element at the far end.
 pub(crate) struct Element<'a> {
-    pub(crate) path: &'a InstancePath,
+    pub(crate) path: Cow<'a, InstancePath>,
     effects: &'a [u16],
 }
 
 impl Link {
     /// `None` if the class does not have exactly one reference to a job and one to something else.
-    pub(crate) fn new(schema: &Schema, class: Arc<Class>, owning: bool) -> Option<Self> {
+    pub(crate) fn new(schema: &Schema, class: Arc<Class>, leads_to: LeadsTo) -> Option<Self> {
         let (jobs, others): (Vec<_>, Vec<_>) = class
             .properties
             .iter()
@@ -43,7 +56,7 @@ impl Link {
             job_role: job.name.clone(),
             element_role: element.name.clone(),
             element_class: element.reference_class.clone()?,
-            owning,
+            leads_to,
             blank: crate::registry::blank(&class),
             class,
         })
@@ -65,12 +78,14 @@ impl Link {
         schema: &'a Schema,
         record: &'a JobRecord,
     ) -> impl Iterator<Item = Element<'a>> + use<'a> {
-        let owner = record.spec.owning_element.as_ref().filter(|_| self.owning);
-        let affected = if self.owning { &[] } else { record.spec.affected.as_slice() };
-        owner
-            .map(|path| Element { path, effects: &[] })
+        let (one, affected) = match self.leads_to {
+            LeadsTo::Owner => (record.spec.owning_element.as_ref().map(Cow::Borrowed), &[][..]),
+            LeadsTo::Affected => (None, record.spec.affected.as_slice()),
+            LeadsTo::MethodResult => (results::path(record).map(Cow::Owned), &[][..]),
+        };
+        one.map(|path| Element { path, effects: &[] })
             .into_iter()
-            .chain(affected.iter().map(|a| Element { path: &a.element, effects: &a.effects }))
+            .chain(affected.iter().map(|a| Element { path: Cow::Borrowed(&a.element), effects: &a.effects }))
             .filter(|e| schema.contains(e.path.class.as_str()))
     }
 
@@ -81,7 +96,7 @@ impl Link {
         record: &'a JobRecord,
         path: &InstancePath,
     ) -> Option<Element<'a>> {
-        self.elements(schema, record).find(|e| e.path == path)
+        self.elements(schema, record).find(|e| *e.path == *path)
     }
 
     /// The path of the association between a job and an element.
@@ -132,7 +147,7 @@ impl Link {
 impl Element<'_> {
     /// Its path in a namespace.
     pub(crate) fn located(&self, namespace: &NamespaceName) -> InstancePath {
-        InstancePath { namespace: Some(namespace.clone()), ..self.path.clone() }
+        InstancePath { namespace: Some(namespace.clone()), ..(*self.path).clone() }
     }
 }
 
@@ -160,7 +175,7 @@ mod tests {
             schema.add_class(class).unwrap();
         }
         let class = Arc::clone(schema.class("CIM_AffectedJobElement").unwrap());
-        let link = Link::new(&schema, class, false).unwrap();
+        let link = Link::new(&schema, class, LeadsTo::Affected).unwrap();
         for (name, takes) in [
             ("CIM_ManagedElement", true),
             (JOB_ROOT, true),

@@ -8,13 +8,14 @@ use crate::job_control::{self, Control};
 use crate::params::{declared_param, fit_in, fit_out};
 use crate::paths;
 use crate::registry::{Dialect, JOB_ROOT};
+use crate::results;
 use cimwright_cim::coerce::integer_value;
 use cimwright_cim::operation::OperationResult;
 use cimwright_cim::{
     CimError, CimStatus, CimType, Class, ClassPath, ErrorDetail, InstancePath, Method, Name, ObjectPath,
     Param, Parameter, Value,
 };
-use cimwright_jobs::{JobId, JobRecord, JobSettings, JobSpec};
+use cimwright_jobs::{Call, JobId, JobRecord, JobSettings, JobSpec};
 use cimwright_sdk::{ErrorForm, MethodCall, MethodOutcome, NewJob};
 use std::future::Future;
 use std::sync::Arc;
@@ -74,9 +75,12 @@ pub(crate) async fn invoke(
     };
     let method = method.clone();
     detached(async move {
-        let call = MethodCall { target, method: method.name.clone(), params };
-        let outcome = provider.invoke(scope.context(), call).await?;
-        answer(&scope, &method, outcome).await
+        let made = MethodCall { target, method: method.name.clone(), params };
+        // A job keeps what nobody can ask for only in its payload.
+        let shows_calls = scope.inner.registry.shows_calls();
+        let call = shows_calls.then(|| results::remember(&made, &method, job_parameter(&scope, &method)));
+        let outcome = provider.invoke(scope.context(), made).await?;
+        answer(&scope, &method, call, outcome).await
     })
     .await
 }
@@ -118,7 +122,12 @@ fn instance_path(
     }
 }
 
-async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Result<OperationResult, CimError> {
+async fn answer(
+    scope: &Scope,
+    method: &Method,
+    call: Option<Call>,
+    outcome: MethodOutcome,
+) -> Result<OperationResult, CimError> {
     match outcome {
         MethodOutcome::Done { return_value, out } => {
             Ok(method_result(method, return_value, fit_out(scope, method, out)))
@@ -126,7 +135,7 @@ async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Resul
         MethodOutcome::Job(job) => {
             let dialect = face(scope, &job)?;
             let within = job.answer_within;
-            let (spec, settings) = spec(scope, *job);
+            let (spec, settings) = spec(scope, call, *job);
             let started = scope.inner.jobs.start(spec, settings).await.map_err(errors::from_jobs)?;
             let ended = match within {
                 Some(within) => wait_end(scope, &started, within).await?,
@@ -140,7 +149,7 @@ async fn answer(scope: &Scope, method: &Method, outcome: MethodOutcome) -> Resul
             out.extend(reference);
             Ok(method_result(method, code, out))
         }
-        MethodOutcome::Refused { job, reason } => refuse(scope, method, *job, *reason).await,
+        MethodOutcome::Refused { job, reason } => refuse(scope, method, call, *job, *reason).await,
     }
 }
 
@@ -166,7 +175,7 @@ fn answer_of(scope: &Scope, method: &Method, dialect: &Dialect, record: &JobReco
 }
 
 /// The code in the table of the dialect: a reason of the job machinery carries Hyper-V's code, whoever shows it.
-fn table_code(form: ErrorForm, code: u16) -> u32 {
+pub(crate) fn table_code(form: ErrorForm, code: u16) -> u32 {
     match (form, code) {
         (ErrorForm::Text, code) | (ErrorForm::Embedded, code @ 0..=6) => u32::from(code),
         (ErrorForm::Embedded, 32769) => 6,
@@ -181,13 +190,14 @@ fn table_code(form: ErrorForm, code: u16) -> u32 {
 async fn refuse(
     scope: &Scope,
     method: &Method,
+    call: Option<Call>,
     job: NewJob,
     reason: ErrorDetail,
 ) -> Result<OperationResult, CimError> {
     let code = u32::from(errors::code_of(&reason));
     tracing::info!(method = %method.name, code, error = reason.message_id, "refused: {}", reason.message);
     let dialect = face(scope, &job)?;
-    let (spec, settings) = spec(scope, job);
+    let (spec, settings) = spec(scope, call, job);
     let record = match scope.inner.jobs.refuse(spec, settings, reason.clone()).await {
         Ok(record) => record,
         // Without the job the reason would be lost; an error can carry it.
@@ -219,7 +229,7 @@ fn job_reference(parameter: &Parameter, dialect: &Dialect, record: &JobRecord) -
     declared_param(parameter, Some(value))
 }
 
-fn spec(scope: &Scope, job: NewJob) -> (JobSpec, JobSettings) {
+fn spec(scope: &Scope, call: Option<Call>, job: NewJob) -> (JobSpec, JobSettings) {
     let spec = JobSpec {
         id: JobId::generate(),
         family: job.family.to_owned(),
@@ -234,9 +244,12 @@ fn spec(scope: &Scope, job: NewJob) -> (JobSpec, JobSettings) {
         owning_element: job.owning_element,
         affected: job.affected,
         submitted: scope.inner.jobs.clock().now(),
+        call,
+        run_of: None,
     };
     let mut settings = scope.inner.jobs.default_settings();
     settings.priority = job.priority.unwrap_or(settings.priority);
+    settings.schedule = job.schedule;
     (spec, settings)
 }
 

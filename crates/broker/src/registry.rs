@@ -3,7 +3,8 @@
 //! to its end.
 
 use crate::job_instance::Template;
-use crate::links::Link;
+use crate::links::{LeadsTo, Link};
+use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
 use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
 use cimwright_repository::{Extents, RepositoryStore};
 use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
@@ -160,6 +161,15 @@ pub(crate) fn built_in(
 }
 
 impl Registry {
+    /// Whether any namespace can show the call that made a job.
+    pub(crate) fn shows_calls(&self) -> bool {
+        self.all().values().any(|namespace| {
+            let by_job = |d: &Arc<Dialect>| d.class.property("JobInParameters").is_some();
+            !namespace.dialects.is_empty()
+                && (namespace.schema.contains(METHOD_RESULT) || namespace.dialects.iter().any(by_job))
+        })
+    }
+
     /// A registry without namespaces.
     pub(crate) fn new(common: Schema, store: Arc<dyn RepositoryStore>) -> Self {
         let (namespaces, turn) = (RwLock::default(), tokio::sync::Mutex::default());
@@ -285,10 +295,18 @@ impl Namespace {
         let mut links = Vec::new();
         for association in [&face.affected_class, &face.owning_class].into_iter().flatten() {
             let owning = face.owning_class.as_ref() == Some(association);
-            let Some(link) = Link::new(&self.schema, class_of(association)?, owning) else {
+            let leads_to = if owning { LeadsTo::Owner } else { LeadsTo::Affected };
+            let Some(link) = Link::new(&self.schema, class_of(association)?, leads_to) else {
                 let class = association.clone();
                 return Err(BuildError::NoJobAssociation { namespace: namespace.clone(), class });
             };
+            links.push(Arc::new(link));
+        }
+        // Where the classes of method results are, every job has its own.
+        if self.schema.contains(METHOD_RESULT)
+            && let Some(class) = self.schema.class(RESULT_OF_JOB)
+            && let Some(link) = Link::new(&self.schema, Arc::clone(class), LeadsTo::MethodResult)
+        {
             links.push(Arc::new(link));
         }
         let dialect = Dialect {

@@ -8,9 +8,10 @@ use crate::links::Link;
 use crate::paths;
 use crate::query::Plan;
 use crate::registry::Dialect;
+use crate::results;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
-use cimwright_jobs::{JobFilter, JobId, JobRecord};
+use cimwright_jobs::{ElementKey, JobFilter, JobId, JobRecord};
 use cimwright_repository::Kept;
 use cimwright_repository::extent::Place;
 use std::collections::VecDeque;
@@ -44,6 +45,8 @@ pub(crate) enum Part {
     Ready(Vec<Instance>),
     /// All jobs of a dialect.
     Jobs { dialect: Arc<Dialect>, after: Option<JobId> },
+    /// The method results of all jobs of a dialect.
+    MethodResults { dialect: Arc<Dialect>, after: Option<JobId> },
     /// One job, if there is one of this id.
     OneJob { dialect: Arc<Dialect>, id: JobId },
     /// The instances of a class that a provider gives.
@@ -150,6 +153,11 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             let (records, more) = page(scope, dialect, after).await?;
             Ok((view.jobs(scope, dialect, records.iter().map(Arc::as_ref)), more))
         }
+        Part::MethodResults { dialect, after } => {
+            let (records, more) = page(scope, dialect, after).await?;
+            let items = records.iter().filter_map(|r| results::instance(scope, dialect, r)).collect();
+            Ok((view.apply_all(scope, items), more))
+        }
         Part::OneJob { dialect, id } => {
             let record = instances::job(scope, dialect, *id).await?;
             Ok((view.jobs(scope, dialect, record.iter().map(Arc::as_ref)), false))
@@ -170,7 +178,10 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             Ok((view.apply_all(scope, items), more))
         }
         Part::LinkedJobs { dialect, links, element, far, after } => {
-            let (records, more) = page(scope, dialect, after).await?;
+            let (records, more) = match results::job_of(element) {
+                Some(id) => (instances::job(scope, dialect, id).await?.into_iter().collect(), false),
+                None => page_of_element(scope, dialect, element, after).await?,
+            };
             let tied =
                 |record: &JobRecord| links.iter().any(|l| l.element(schema, record, element).is_some());
             if *far {
@@ -235,6 +246,23 @@ fn kept_page(scope: &Scope, class: &ClassName, after: &mut Option<Arc<str>>) -> 
     let more = kept.len() == PAGE;
     *after = last;
     (kept, more)
+}
+
+/// As [`page`], of the jobs that may be tied to an element.
+async fn page_of_element(
+    scope: &Scope,
+    dialect: &Dialect,
+    element: &InstancePath,
+    after: &mut Option<JobId>,
+) -> Result<(Vec<Arc<JobRecord>>, bool), CimError> {
+    let key = ElementKey::of(element);
+    let found = scope.inner.jobs.of_element(key, dialect.face.family, *after, PAGE).await;
+    let records = found.map_err(errors::from_store)?;
+    if let Some(last) = records.last() {
+        *after = Some(last.id());
+    }
+    let more = records.len() == PAGE;
+    Ok((records, more))
 }
 
 async fn provided_links(

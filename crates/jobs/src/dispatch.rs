@@ -58,27 +58,72 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if !idle {
             continue;
         }
-        // The timer finds jobs whose driver on another node died, and what a failed look missed.
         tokio::select! {
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep(shared.config.poll_interval) => {}
+            // The timer finds jobs whose driver on another node died, and what a failed look missed.
+            () = tokio::time::sleep(pause(&shared)) => {}
             _ = shutdown.changed() => return,
         }
     }
 }
 
+/// How long there is nothing to do unless somebody says otherwise: until a job is due, but never so long that a clock that was set
+/// goes unnoticed.
+fn pause(shared: &Shared) -> Duration {
+    let longest = shared.config.poll_interval;
+    // A job that is due already waits for room, not for time.
+    let until_due = shared.next_due().and_then(|at| at.duration_since(shared.clock.now()).ok());
+    until_due.filter(|d| !d.is_zero()).map_or(longest, |d| d.min(longest))
+}
+
+/// Jobs whose time has come. Those whose UntilTime has passed are ended, for which they need no room.
+async fn due(shared: &Arc<Shared>, now: SystemTime) -> Result<Vec<Candidate>, crate::StoreError> {
+    if !shared.take_next_due(now) {
+        return Ok(Vec::new());
+    }
+    let found = shared.store.due(now, WINDOW).await;
+    let next = shared.store.next_due(now).await;
+    if let Ok(Some(next)) = next {
+        shared.keep_due(next);
+    }
+    let mut waiting = Vec::new();
+    let found = found.inspect_err(|_| shared.keep_due(now))?;
+    for record in found {
+        if record.settings.schedule.until().is_some_and(|until| until <= now) {
+            let lease = now + shared.config.lease;
+            if let Some((lease, record)) = shared.store.claim(record.id(), shared.holder, now, lease).await? {
+                shared.spawn_driver((*record).clone(), lease, None, false);
+            }
+        } else {
+            waiting.push(Candidate {
+                id: record.id(),
+                owner: record.spec.owner.clone(),
+                priority: record.settings.priority,
+                // What it has waited for so far was its time.
+                submitted: record.run.due.unwrap_or(record.spec.submitted),
+            });
+        }
+    }
+    if !waiting.is_empty() {
+        // Until they have been taken.
+        shared.keep_due(now);
+    }
+    Ok(waiting)
+}
+
 /// Takes as many waiting jobs as there is room for. `true` if there is nothing more to do for now.
 async fn fill(shared: &Arc<Shared>) -> Result<bool, crate::StoreError> {
+    let now = shared.clock.now();
+    let mut waiting = due(shared, now).await?;
     if shared.permits.available_permits() == 0 {
         return Ok(true);
     }
     let mark = shared.backlog_mark();
-    let now = shared.clock.now();
-    let waiting = shared.store.candidates(now, PER_OWNER, WINDOW).await?;
-    if waiting.is_empty() {
+    let queued = shared.store.candidates(now, PER_OWNER, WINDOW).await?;
+    if queued.is_empty() {
         shared.clear_backlog(mark);
-        return Ok(true);
     }
+    waiting.extend(queued);
     let mut took = false;
     for id in order(waiting, &shared.running_by_owner(), now) {
         let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else { return Ok(true) };

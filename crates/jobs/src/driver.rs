@@ -8,16 +8,17 @@ use crate::errors;
 use crate::lease::Lease;
 use crate::live::{CurrentStep, Live, Wish};
 use crate::machine::{JobEvent, next};
-use crate::record::{JobRecord, JobRun, StateRequest, StepRecord};
+use crate::record::{JobId, JobRecord, JobRun, JobSpec, StateRequest, StepRecord};
 use crate::recovery::{EndAs, Plan, plan};
 use crate::service::Shared;
 use crate::state::{JobState, RequestedState};
 use crate::step::{OnRestart, Step, StepContext, StepError};
 use crate::store::StoreError;
-use cimwright_cim::ErrorDetail;
+use cimwright_cim::{DateTime, ErrorDetail};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -70,10 +71,17 @@ pub(crate) struct Driver {
     shutdown: watch::Receiver<bool>,
     /// The request that is being carried out or was last.
     current: Option<StateRequest>,
+    /// UntilTime; it cannot change while the job runs.
+    until: Option<SystemTime>,
+    /// Whether the job is being stopped because of it.
+    over: bool,
+    /// The state before the one it has now.
+    before: JobState,
 }
 
 /// Applies the events of a job that begins to run to its record.
 pub(crate) fn begin(run: &mut JobRun, now: SystemTime) {
+    run.due = None;
     for event in [JobEvent::Begin, JobEvent::Begun] {
         if let Ok(state) = next(run.state, event) {
             run.state = state;
@@ -86,6 +94,20 @@ pub(crate) fn begin(run: &mut JobRun, now: SystemTime) {
     "Running".clone_into(&mut run.status);
 }
 
+/// CIM_Job.JobStatus of a job that could run if there were room.
+pub(crate) const WAITS_FOR_ROOM: &str = "Waiting for its turn";
+
+/// CIM_Job.JobStatus of a job that is to run later.
+pub(crate) fn waits_until(due: SystemTime) -> String {
+    format!("Waiting until {}", DateTime::from_system_time(due))
+}
+
+/// The moment a job is due at, unless that is now.
+pub(crate) fn has_to_wait(due: SystemTime, now: SystemTime) -> Option<SystemTime> {
+    // The next run of a job that recurs without a calendar is looked for a microsecond later.
+    (due > now + Duration::from_micros(1)).then_some(due)
+}
+
 impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -96,7 +118,21 @@ impl Driver {
     ) -> Self {
         let requests = live.requests();
         let shutdown = shared.shutdown.subscribe();
-        Self { shared, lease, record, live, permit, steps: Vec::new(), requests, shutdown, current: None }
+        let (until, before) = (record.settings.schedule.until(), record.run.state);
+        Self {
+            shared,
+            lease,
+            record,
+            live,
+            permit,
+            steps: Vec::new(),
+            requests,
+            shutdown,
+            current: None,
+            until,
+            over: false,
+            before,
+        }
     }
 
     /// Runs the job until it has ended, is parked, or the driver has to give up.
@@ -123,6 +159,11 @@ impl Driver {
             Err(reason) => return self.end(Ending::Failed(Box::new(reason))).await,
         };
         let plan = if fresh { Plan::Continue } else { plan(&self.record, &self.steps) };
+        if !matches!(plan, Plan::End(_))
+            && let Some(ending) = self.ending_by_time()
+        {
+            return self.end(ending).await;
+        }
         match plan {
             Plan::Continue if fresh => {}
             Plan::Begin => {
@@ -136,6 +177,7 @@ impl Driver {
                     self.undo_current(&mut trouble).await;
                 }
                 if let Some(reason) = trouble.into_iter().next() {
+                    // Here it is the reason: the work cannot be taken up again.
                     return self.end(Ending::Failed(Box::new(reason))).await;
                 }
                 self.step_to(JobEvent::Restart)?;
@@ -154,7 +196,7 @@ impl Driver {
             Plan::Park => {
                 let mut trouble = Vec::new();
                 self.undo_current(&mut trouble).await;
-                self.record.run.errors.append(&mut trouble);
+                self.record.run.undo_errors.append(&mut trouble);
                 return self.give_back().await;
             }
         }
@@ -182,6 +224,10 @@ impl Driver {
                 }
                 Outcome::Failed(reason) => return self.end(Ending::Failed(reason)).await,
                 Outcome::Stopped => {
+                    if let Some(until) = self.until.filter(|_| self.over) {
+                        let reason = errors::until_reached(&self.record.spec, until);
+                        return self.end(Ending::Terminated(vec![reason])).await;
+                    }
                     let by = self.asker();
                     let reason = errors::terminated(&self.record.spec, &by);
                     return self.end(Ending::Terminated(vec![reason])).await;
@@ -220,6 +266,9 @@ impl Driver {
             if *self.shutdown.borrow() {
                 self.yield_job().await?;
             }
+            if let Some(ending) = self.ending_by_time() {
+                return Ok(Some(ending));
+            }
             let Some(request) = self.take_request() else { return Ok(None) };
             let spec = Arc::clone(&self.record.spec);
             match request.wanted {
@@ -237,6 +286,7 @@ impl Driver {
             // At rest between two steps: wait for the next word.
             tokio::select! {
                 _ = self.requests.changed() => {}
+                () = tokio::time::sleep(self.shared.config.tick), if self.until.is_some() => {}
                 _ = self.shutdown.changed() => self.yield_job().await?,
             }
             if self.peek_request().is_some_and(|r| r.wanted == RequestedState::Start) {
@@ -360,7 +410,22 @@ impl Driver {
                         return Ok(Outcome::ShutDown);
                     }
                 }
-                Event::Tick => self.tick().await?,
+                Event::Tick => {
+                    self.tick().await?;
+                    if !self.over && step.cancellable() && self.time_is_over() {
+                        if next(self.record.run.state, JobEvent::Stop).is_err() {
+                            continue;
+                        }
+                        self.over = true;
+                        self.step_to(JobEvent::Stop)?;
+                        self.stop_counting();
+                        "Stopping, UntilTime has come".clone_into(&mut self.record.run.status);
+                        self.write().await?;
+                        self.live.set_wish(Wish::Stop);
+                        deadline = Some(Instant::now() + self.shared.config.stop_grace);
+                        waiting_for_permit = false;
+                    }
+                }
             }
         }
     }
@@ -433,8 +498,22 @@ impl Driver {
             }
         }
         self.record.run.errors.append(&mut later);
-        self.record.run.errors.append(&mut trouble);
+        self.record.run.undo_errors.append(&mut trouble);
         self.finish().await
+    }
+
+    fn time_is_over(&self) -> bool {
+        self.until.is_some_and(|until| self.shared.clock.now() >= until)
+    }
+
+    /// How the job ends because its UntilTime has passed; `None` if it has not.
+    fn ending_by_time(&self) -> Option<Ending> {
+        let until = self.until.filter(|_| self.time_is_over())?;
+        let spec = &self.record.spec;
+        let began = self.record.run.started.is_some();
+        let reason =
+            if began { errors::until_reached(spec, until) } else { errors::until_passed(spec, until) };
+        Some(Ending::Terminated(vec![reason]))
     }
 
     /// Writes the end of the job, which releases the lease.
@@ -444,11 +523,77 @@ impl Driver {
         let share = self.record.run.progress.share;
         self.record.run.progress = self.live.progress();
         self.record.run.progress.share = share.max(self.record.run.progress.share);
-        self.record.run.finished = Some(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.record.run.finished = Some(now);
         self.record.run.cancellable = false;
+        if self.record.settings.schedule.job_run_times != 1 {
+            self.record.run.runs += 1;
+            if let Some(due) = self.next_run(now) {
+                return self.recur(now, due).await;
+            }
+        }
         self.write().await?;
         self.permit = None;
         self.shared.job_ended(&self.record);
+        Ok(())
+    }
+
+    /// When the job runs again; `None` if this was its last run.
+    fn next_run(&self, now: SystemTime) -> Option<SystemTime> {
+        let schedule = &self.record.settings.schedule;
+        let run = &self.record.run;
+        let by_itself = matches!(run.state, JobState::Completed | JobState::Exception);
+        let asked_to_end = self.requests.borrow().as_ref().is_some_and(|r| r.wanted.is_end());
+        if !by_itself || asked_to_end || !schedule.allows_another(run.runs) {
+            return None;
+        }
+        // Later than the moment this run was for, even if it took no time at all.
+        let due = schedule.next_run(now + Duration::from_micros(1), &self.shared.zone)?;
+        self.until.is_none_or(|until| due < until).then_some(due)
+    }
+
+    /// One run of several is over: it goes to the history, and the job waits for the next.
+    async fn recur(&mut self, now: SystemTime, due: SystemTime) -> Result<(), Halt> {
+        let Ok(state) = next(self.before, JobEvent::Recur) else {
+            self.write().await?;
+            self.permit = None;
+            self.shared.job_ended(&self.record);
+            return Ok(());
+        };
+        let spec =
+            JobSpec { id: JobId::generate(), run_of: Some(self.record.id()), ..(*self.record.spec).clone() };
+        let past = JobRecord { spec: Arc::new(spec), ..self.record.clone() };
+        let waiting = has_to_wait(due, now);
+        let run = JobRun {
+            state,
+            status: waiting.map_or_else(|| WAITS_FOR_ROOM.to_owned(), waits_until),
+            changed: Some(now),
+            runs: self.record.run.runs,
+            due: waiting,
+            ..JobRun::new()
+        };
+        let mut wait = Duration::from_millis(50);
+        for attempt in 1.. {
+            match self.shared.store.recur(&self.lease, &past, &run, now).await {
+                Ok(()) => break,
+                Err(error @ (StoreError::Backend { .. } | StoreError::Full(_))) if attempt < 8 => {
+                    tracing::warn!(job = %self.record.id(), %error, attempt, "cannot write the end of a run; trying again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(error) => return Err(halt(error)),
+            }
+        }
+        let (id, ended) = (self.record.id(), past.run.state);
+        tracing::info!(job = %id, name = %past.spec.name, run = past.run.runs, state = %ended, "run ended");
+        self.shared.history_grew.store(true, Ordering::Release);
+        self.record.run = run;
+        self.live.set_state(state);
+        self.permit = None;
+        match waiting {
+            Some(due) => self.shared.expect_due(due),
+            None => self.shared.mark_backlog(),
+        }
         Ok(())
     }
 
@@ -458,7 +603,7 @@ impl Driver {
         self.stop_counting();
         let mut trouble = Vec::new();
         self.undo_current(&mut trouble).await;
-        self.record.run.errors.append(&mut trouble);
+        self.record.run.undo_errors.append(&mut trouble);
         if self.record.run.state == JobState::Running {
             self.step_to(JobEvent::Restart)?;
             "Waiting for the server to start again".clone_into(&mut self.record.run.status);
@@ -515,9 +660,11 @@ impl Driver {
         let undo = AssertUnwindSafe(step.undo(&context, output)).catch_unwind();
         match tokio::time::timeout(limit, undo).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(reason))) => trouble.push(reason),
+            Ok(Ok(Err(reason))) => trouble.push(errors::undo_failed(&self.record.spec, step.name(), reason)),
             Ok(Err(panic)) => {
-                trouble.push(errors::panicked(&self.record.spec, step.name(), &panic_text(panic.as_ref())));
+                let spec = &self.record.spec;
+                let reason = errors::panicked(spec, step.name(), &panic_text(panic.as_ref()));
+                trouble.push(errors::undo_failed(spec, step.name(), reason));
             }
             Err(_) => trouble.push(errors::undo_timed_out(&self.record.spec, step.name(), limit.as_secs())),
         }
@@ -535,6 +682,7 @@ impl Driver {
         match next(self.record.run.state, event) {
             Ok(state) => {
                 if state != self.record.run.state {
+                    self.before = self.record.run.state;
                     self.record.run.changed = Some(self.shared.clock.now());
                 }
                 self.record.run.state = state;

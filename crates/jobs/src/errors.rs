@@ -1,7 +1,8 @@
 //! The reasons that the job machinery itself can give: `CWJOB…`.
 
 use crate::record::JobSpec;
-use cimwright_cim::{Catalogue, CatalogueEntry, CimStatus, ErrorDetail, ErrorType, Severity};
+use cimwright_cim::{Catalogue, CatalogueEntry, CimStatus, DateTime, ErrorDetail, ErrorType, Severity};
+use std::time::SystemTime;
 
 /// The messages of this crate.
 pub static CATALOGUE: Catalogue = Catalogue {
@@ -15,6 +16,9 @@ pub static CATALOGUE: Catalogue = Catalogue {
         PANICKED,
         UNDO_TIMED_OUT,
         STOP_FORCED,
+        UNDO_FAILED,
+        UNTIL_PASSED,
+        UNTIL_REACHED,
     ],
 };
 
@@ -125,6 +129,52 @@ const STOP_FORCED: CatalogueEntry = CatalogueEntry {
     code: 32772,
 };
 
+const UNDO_FAILED: CatalogueEntry = CatalogueEntry {
+    id: "CWJOB1009",
+    message: "Undoing step \"{1}\" of the job \"{0}\" went wrong; something may be left behind.",
+    meaning: "While the job was being undone, one step could not be. This is no reason for the end of the job: the reasons behind this one say why the step could not be undone, the first reason of the job says why it was being undone.",
+    error_type: ErrorType::Software,
+    severity: Severity::Warning,
+    probable_cause: 129,
+    probable_cause_description: "What the job had done could not be undone completely",
+    actions: &["Look at the reason behind this one and remove what is left by hand."],
+    status: CimStatus::Failed,
+    code: 32768,
+};
+
+const UNTIL_PASSED: CatalogueEntry = CatalogueEntry {
+    id: "CWJOB1010",
+    message: "The job \"{0}\" was not run: its UntilTime, {1}, passed before it could begin.",
+    meaning: "The job waited for its scheduled time, for room, or suspended, and is invalid after its UntilTime (CIM_Job.UntilTime).",
+    error_type: ErrorType::QualityOfService,
+    severity: Severity::Warning,
+    probable_cause: 111,
+    probable_cause_description: "UntilTime has passed",
+    actions: &[
+        "Start the operation again, with a later UntilTime or none.",
+        "Look whether other jobs kept this one from running, and give it a lower Priority number.",
+    ],
+    status: CimStatus::Failed,
+    code: 32772,
+};
+
+const UNTIL_REACHED: CatalogueEntry = CatalogueEntry {
+    id: "CWJOB1011",
+    message: "The job \"{0}\" was stopped because its UntilTime, {1}, came while it ran.",
+    meaning: "A job is to be stopped at its UntilTime (CIM_Job.UntilTime). The running step was stopped in order and everything the job had done was undone.",
+    error_type: ErrorType::QualityOfService,
+    severity: Severity::Warning,
+    probable_cause: 111,
+    probable_cause_description: "UntilTime has come",
+    actions: &["Start the operation again, with a later UntilTime or none."],
+    status: CimStatus::Failed,
+    code: 32772,
+};
+
+/// The ids under which trouble while undoing is told. The reasons that follow one of them, up to the next, are those behind it; none
+/// of them is a reason for the end of the job.
+pub const WHILE_UNDOING: [&str; 2] = [UNDO_FAILED.id, UNDO_TIMED_OUT.id];
+
 /// The job was terminated by `who`.
 pub fn terminated(spec: &JobSpec, who: &str) -> ErrorDetail {
     TERMINATED.detail([spec.name.as_str(), who])
@@ -163,4 +213,19 @@ pub fn undo_timed_out(spec: &JobSpec, step: &str, seconds: u64) -> ErrorDetail {
 /// A step had to be ended by force.
 pub fn stop_forced(spec: &JobSpec, step: &str, seconds: u64) -> ErrorDetail {
     STOP_FORCED.detail([spec.name.clone(), step.to_owned(), seconds.to_string()])
+}
+
+/// An undo failed, because of `reason`.
+pub fn undo_failed(spec: &JobSpec, step: &str, reason: ErrorDetail) -> ErrorDetail {
+    UNDO_FAILED.detail([spec.name.as_str(), step]).because(reason)
+}
+
+/// UntilTime passed before the job began.
+pub fn until_passed(spec: &JobSpec, until: SystemTime) -> ErrorDetail {
+    UNTIL_PASSED.detail([spec.name.clone(), DateTime::from_system_time(until).to_string()])
+}
+
+/// UntilTime came while the job ran.
+pub fn until_reached(spec: &JobSpec, until: SystemTime) -> ErrorDetail {
+    UNTIL_REACHED.detail([spec.name.clone(), DateTime::from_system_time(until).to_string()])
 }

@@ -2,8 +2,9 @@
 //!
 //! Read in this order: [`state`] and [`machine`] (what can happen), [`admit`] (what a client may ask for), [`record`] (what is
 //! stored), [`step`] (what a provider writes), [`store`] and [`lease`] (what a backend promises), [`driver`] (one job being
-//! run), [`dispatch`] (which job runs next), [`recovery`] (what happens to a job whose driver died), [`retention`] (when it
-//! disappears), [`outbox`] (what others are told about it) and [`service`] (the one entrance for everybody else).
+//! run), [`dispatch`] (which job runs next), [`schedule`] (when its time has come), [`recovery`] (what happens to a job whose driver
+//! died), [`retention`] (when it disappears), [`outbox`] (what others are told about it) and [`service`] (the one entrance for
+//! everybody else).
 #![forbid(unsafe_code)]
 
 pub mod admit;
@@ -28,8 +29,10 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use lease::{Holder, Lease};
 pub use outbox::{ChangeObserver, Entry, EntryKind, Outbox, Outgoing, QueueState, Queued};
 pub use record::{
-    Affected, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule, StateRequest, StepRecord,
+    Affected, Call, ElementKey, JobId, JobRecord, JobRun, JobSettings, JobSpec, Progress, Schedule,
+    StateRequest, StepRecord,
 };
+pub use schedule::{ScheduleMistake, Zone};
 pub use service::{ChangeOutcome, Jobs, JobsConfig, JobsError, WeakJobs};
 pub use state::{JobState, RequestedState};
 pub use step::{JobKind, JobKinds, OnRestart, Step, StepContext, StepError};

@@ -13,6 +13,7 @@
 //!    │
 //!    └── every state that is not finished ── Kill ▶ Killed, Fail ▶ Exception
 //!        Starting, Running, QueryPending ── Restart ▶ Starting   (the driver died; the work is taken up again)
+//!        Starting, Running ── Recur ▶ New   (one run of a recurring job is over; it waits for the next)
 //! ```
 //!
 //! Who may raise an event: the driver that holds the lease raises all of them; for a job that nobody drives (queued,
@@ -51,11 +52,13 @@ pub enum JobEvent {
     Answer,
     /// A new driver takes up what a dead one left.
     Restart,
+    /// A run of a recurring job has ended, well or not, and there is to be another one.
+    Recur,
 }
 
 impl JobEvent {
     /// Every event.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Begin,
         Self::Begun,
         Self::Suspend,
@@ -69,6 +72,7 @@ impl JobEvent {
         Self::Ask,
         Self::Answer,
         Self::Restart,
+        Self::Recur,
     ];
 }
 
@@ -105,7 +109,7 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::EndStop => Some(S::Terminated),
             E::Kill => Some(S::Killed),
             E::Fail => Some(S::Exception),
-            E::Begun | E::Resume | E::Stop | E::Finish | E::Ask | E::Answer | E::Restart => None,
+            E::Begun | E::Resume | E::Stop | E::Finish | E::Ask | E::Answer | E::Restart | E::Recur => None,
         },
         S::Starting => match event {
             E::Begun => Some(S::Running),
@@ -114,6 +118,7 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Kill => Some(S::Killed),
             E::Fail => Some(S::Exception),
             E::Restart => Some(S::Starting),
+            E::Recur => Some(S::New),
             E::Begin | E::Resume | E::EndStop | E::Finish | E::Hold | E::Ask | E::Answer => None,
         },
         S::Running => match event {
@@ -125,6 +130,7 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Hold => Some(S::Service),
             E::Ask => Some(S::QueryPending),
             E::Restart => Some(S::Starting),
+            E::Recur => Some(S::New),
             E::Begin | E::Begun | E::Resume | E::EndStop | E::Answer => None,
         },
         S::Suspended => match event {
@@ -133,9 +139,15 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Kill => Some(S::Killed),
             E::Fail => Some(S::Exception),
             E::Hold => Some(S::Service),
-            E::Begin | E::Begun | E::Suspend | E::EndStop | E::Finish | E::Ask | E::Answer | E::Restart => {
-                None
-            }
+            E::Begin
+            | E::Begun
+            | E::Suspend
+            | E::EndStop
+            | E::Finish
+            | E::Ask
+            | E::Answer
+            | E::Restart
+            | E::Recur => None,
         },
         S::ShuttingDown => match event {
             E::EndStop => Some(S::Terminated),
@@ -144,7 +156,16 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Finish => Some(S::Completed),
             E::Fail => Some(S::Exception),
             E::Restart => Some(S::ShuttingDown),
-            E::Begin | E::Begun | E::Suspend | E::Resume | E::Stop | E::Hold | E::Ask | E::Answer => None,
+            // Somebody asked for the end of the job: there is no further run.
+            E::Begin
+            | E::Begun
+            | E::Suspend
+            | E::Resume
+            | E::Stop
+            | E::Hold
+            | E::Ask
+            | E::Answer
+            | E::Recur => None,
         },
         S::Service => match event {
             E::Resume => Some(S::Starting),
@@ -152,7 +173,15 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Stop => Some(S::ShuttingDown),
             E::Kill => Some(S::Killed),
             E::Fail => Some(S::Exception),
-            E::Begin | E::Begun | E::EndStop | E::Finish | E::Hold | E::Ask | E::Answer | E::Restart => None,
+            E::Begin
+            | E::Begun
+            | E::EndStop
+            | E::Finish
+            | E::Hold
+            | E::Ask
+            | E::Answer
+            | E::Restart
+            | E::Recur => None,
         },
         S::QueryPending => match event {
             E::Answer => Some(S::Running),
@@ -161,7 +190,7 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             E::Kill => Some(S::Killed),
             E::Fail => Some(S::Exception),
             E::Restart => Some(S::Starting),
-            E::Begin | E::Begun | E::Resume | E::EndStop | E::Finish | E::Hold | E::Ask => None,
+            E::Begin | E::Begun | E::Resume | E::EndStop | E::Finish | E::Hold | E::Ask | E::Recur => None,
         },
         S::Completed | S::Terminated | S::Killed | S::Exception => match event {
             E::Begin
@@ -176,7 +205,8 @@ pub fn next(state: JobState, event: JobEvent) -> Result<JobState, Impossible> {
             | E::Hold
             | E::Ask
             | E::Answer
-            | E::Restart => None,
+            | E::Restart
+            | E::Recur => None,
         },
     };
     next.ok_or(Impossible { state, event })
@@ -214,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_history_ends_at_most_once(events in proptest::collection::vec(0usize..13, 0..60)) {
+        fn any_history_ends_at_most_once(events in proptest::collection::vec(0usize..14, 0..60)) {
             let mut state = JobState::New;
             for event in events {
                 let before = state;

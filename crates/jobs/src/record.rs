@@ -79,7 +79,32 @@ pub struct JobSpec {
     pub affected: Vec<Affected>,
     /// When it was submitted.
     pub submitted: SystemTime,
+    /// The method call that made the job: CIM_MethodResult. `None` if no client made it.
+    pub call: Option<Call>,
+    /// For the record of one run of a recurring job, which is a job of its own in the history: the recurring job.
+    pub run_of: Option<JobId>,
 }
+
+/// A method call that made a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What it was made on, without namespace; for a static method a path without keys.
+    pub target: InstancePath,
+    /// The method, in the declared spelling.
+    pub method: String,
+    /// The input parameters that were not NULL, by name.
+    pub params: Vec<(String, Value)>,
+    /// The names of the output parameters, without the one for the job.
+    pub outs: Vec<String>,
+    /// The name of the output parameter for the job, if there is one.
+    pub job: Option<String>,
+}
+
+/// An element of jobs, as an index keeps it: equal for paths that are equal, and hardly ever equal for others.
+///
+/// Stores write it down, so what it is made of never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ElementKey(pub u64);
 
 /// An element a job works on, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,10 +140,16 @@ pub struct JobRun {
     pub steps: Vec<StepRecord>,
     /// How often a driver has taken the job up.
     pub attempts: u32,
-    /// Why it failed or was stopped, the most relevant first; later ones came up while undoing.
+    /// Why it failed or was stopped, the most relevant first.
     pub errors: Vec<ErrorDetail>,
+    /// What went wrong while undoing what it had done; no reason for its failure.
+    pub undo_errors: Vec<ErrorDetail>,
     /// What the job found out: output parameters and class-specific properties, by property name.
     pub results: Vec<(String, Value)>,
+    /// Not to be begun before this moment; `None`: as soon as there is room. Matters only in the state New.
+    pub due: Option<SystemTime>,
+    /// How many runs of a recurring job have ended.
+    pub runs: u32,
 }
 
 /// How much of the work is done, as the engine tells it.
@@ -168,7 +199,7 @@ impl Default for JobSettings {
     }
 }
 
-/// The scheduling properties of CIM_Job. Kept and shown; no job of this server waits for them yet.
+/// The scheduling properties of CIM_Job; [`crate::schedule`] says what they mean.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the fields are the properties of CIM_Job")]
 pub struct Schedule {
@@ -228,7 +259,7 @@ impl JobRun {
     pub fn new() -> Self {
         Self {
             state: JobState::New,
-            status: "Waiting for its turn".to_owned(),
+            status: crate::driver::WAITS_FOR_ROOM.to_owned(),
             started: None,
             changed: None,
             finished: None,
@@ -239,7 +270,85 @@ impl JobRun {
             steps: Vec::new(),
             attempts: 0,
             errors: Vec::new(),
+            undo_errors: Vec::new(),
             results: Vec::new(),
+            due: None,
+            runs: 0,
+        }
+    }
+
+    /// Whether no step has begun, nor will before somebody does something about it.
+    pub fn is_unbegun(&self) -> bool {
+        matches!(self.state, JobState::New | JobState::Suspended | JobState::Service)
+            && self.attempts == 0
+            && self.steps.is_empty()
+    }
+
+    /// Whether the job is in the queue but its time has not come.
+    pub fn waits_for_its_time(&self) -> bool {
+        self.state == JobState::New && self.due.is_some()
+    }
+}
+
+impl JobSpec {
+    /// All elements it is tied to: the one that made it and those it works on.
+    pub fn elements(&self) -> impl Iterator<Item = &InstancePath> {
+        self.owning_element.iter().chain(self.affected.iter().map(|a| &a.element))
+    }
+}
+
+impl ElementKey {
+    /// The key of the element with this path; host and namespace do not matter.
+    pub fn of(element: &InstancePath) -> Self {
+        let mut hash = Fnv::default();
+        hash.path(element);
+        Self(hash.0)
+    }
+}
+
+/// FNV-1a with 64 bits: the same in every version of this program and its tools.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn text(&mut self, text: &str) {
+        // The byte behind it keeps two texts apart; UTF-8 has no 0xff.
+        for byte in text.bytes().chain([0xff]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn path(&mut self, path: &InstancePath) {
+        self.text(&path.class.as_str().to_ascii_lowercase());
+        let mut keys: Vec<(String, &Value)> =
+            path.keys.iter().map(|k| (k.name.as_str().to_ascii_lowercase(), &k.value)).collect();
+        keys.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, value) in keys {
+            self.text(&name);
+            self.value(value);
+        }
+    }
+
+    /// Numbers of all types are alike, and a datetime is like its text: so are the values of equal keys.
+    fn value(&mut self, value: &Value) {
+        if let Some(number) = value.as_i128() {
+            return self.text(&number.to_string());
+        }
+        match value {
+            Value::String(text) => self.text(text),
+            Value::DateTime(time) => self.text(&time.to_string()),
+            Value::Reference(path) => match path.as_instance() {
+                Some(path) => self.path(path),
+                None => self.text(&path.class().as_str().to_ascii_lowercase()),
+            },
+            Value::Boolean(flag) => self.text(if *flag { "true" } else { "false" }),
+            // Nothing else can be a key.
+            _ => self.text(""),
         }
     }
 }
@@ -310,11 +419,11 @@ impl JobRecord {
     }
 
     /// What GetError, GetErrorEx and GetErrors report: nothing while the job is OK, else everything that is known, each reason
-    /// followed by the reasons behind it.
+    /// followed by the reasons behind it, and last what went wrong while undoing.
     pub fn reported_errors(&self) -> Vec<&ErrorDetail> {
         match self.run.state {
             JobState::Exception | JobState::Terminated | JobState::Killed => {
-                self.run.errors.iter().flat_map(ErrorDetail::chain).collect()
+                self.run.errors.iter().chain(&self.run.undo_errors).flat_map(ErrorDetail::chain).collect()
             }
             JobState::New
             | JobState::Starting
@@ -336,5 +445,35 @@ impl JobRecord {
     /// A result by name.
     pub fn result(&self, name: &str) -> Option<&Value> {
         self.run.results.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_paths_have_equal_element_keys() {
+        let path = |name: &str, slot: Value| {
+            InstancePath::new(NamespaceName::new("root/a"), "CIM_DataFile")
+                .with_key("Name", name)
+                .with_key("Slot", slot)
+        };
+        let mut other =
+            InstancePath::new(None, "cim_datafile").with_key("SLOT", Value::Sint64(3)).with_key("name", "/a");
+        other.host = Some("elsewhere".to_owned());
+        let one = path("/a", Value::Uint8(3));
+        assert_eq!(one, other);
+        assert_eq!(ElementKey::of(&one), ElementKey::of(&other));
+        for different in
+            [path("/A", Value::Uint8(3)), path("/a", Value::Uint8(4)), path("/a3", Value::from(""))]
+        {
+            assert_ne!(ElementKey::of(&one), ElementKey::of(&different));
+        }
+        // Written down in databases.
+        assert_eq!(
+            ElementKey::of(&InstancePath::new(None, "X").with_key("K", "v")),
+            ElementKey(15_754_635_861_197_723_145)
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::service::Shared;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How many jobs leave in one go; keeps the write transaction short.
 const BATCH: usize = 500;
@@ -10,7 +11,8 @@ const BATCH: usize = 500;
 /// Removes what is due, at every tick, until the service shuts down.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut shutdown = shared.shutdown.subscribe();
-    loop {
+    // A service that is closed as soon as it was opened has said so before this task first ran.
+    while !*shutdown.borrow() {
         tokio::select! {
             () = tokio::time::sleep(shared.config.retention_interval) => {}
             _ = shutdown.changed() => return,
@@ -23,7 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 /// Removes everything that is due now.
 pub(crate) async fn sweep(shared: &Shared) -> Result<(), crate::StoreError> {
-    let mut any = false;
+    let mut any = shared.history_grew.swap(false, Ordering::AcqRel);
     loop {
         let gone = shared.store.expire(shared.clock.now(), BATCH).await?;
         any |= !gone.is_empty();

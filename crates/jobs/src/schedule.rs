@@ -64,6 +64,8 @@ pub enum ScheduleMistake {
     NoPause,
     /// UntilTime comes before the first run.
     OverBeforeItBegins,
+    /// The job has run as often as JobRunTimes allows.
+    RunOften,
 }
 
 impl fmt::Display for ScheduleMistake {
@@ -76,6 +78,7 @@ impl fmt::Display for ScheduleMistake {
                 "a job with JobRunTimes 0 runs again and again; one of RunMonth, RunDay, RunDayOfWeek and RunStartInterval must \
                  say when"
             }
+            Self::RunOften => "the job has been run that often, or more often; JobRunTimes counts all its runs",
             Self::OverBeforeItBegins => "UntilTime passes before the job would run for the first time",
         })
     }
@@ -118,7 +121,7 @@ impl Schedule {
     pub fn is_plain(&self) -> bool {
         !self.has_calendar()
             && self.job_run_times == 1
-            && self.starts().is_none()
+            && self.scheduled_start_time.is_none()
             && self.until_time.is_none()
     }
 

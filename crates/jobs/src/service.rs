@@ -3,15 +3,16 @@
 use crate::admit::{Admission, Refusal, admit};
 use crate::clock::Clock;
 use crate::dispatch;
-use crate::driver::{Driver, begin};
+use crate::driver::{Driver, WAITS_FOR_ROOM, begin, has_to_wait, waits_until};
 use crate::errors;
 use crate::lease::{Holder, Lease};
 use crate::live::{Live, LiveJobs};
 use crate::machine::{JobEvent, next};
 use crate::record::{
-    DEFAULT_TIME_BEFORE_REMOVAL, JobId, JobRecord, JobSettings, JobSpec, Progress, StateRequest,
+    DEFAULT_TIME_BEFORE_REMOVAL, ElementKey, JobId, JobRecord, JobSettings, JobSpec, Progress, StateRequest,
 };
 use crate::retention;
+use crate::schedule::{ScheduleMistake, Zone};
 use crate::state::{JobState, RequestedState};
 use crate::step::JobKinds;
 use crate::store::{JobCounts, JobFilter, JobStore, StoreError};
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,8 @@ pub struct JobsConfig {
     pub change_wait: Duration,
     /// TimeBeforeRemoval of a new job.
     pub time_before_removal: Duration,
+    /// What LocalOrUtcTime means by local time; `None` for the time zone of the machine.
+    pub zone: Option<Zone>,
 }
 
 impl Default for JobsConfig {
@@ -66,6 +69,7 @@ impl Default for JobsConfig {
             undo_limit: Duration::from_secs(60),
             change_wait: Duration::from_secs(5),
             time_before_removal: DEFAULT_TIME_BEFORE_REMOVAL,
+            zone: None,
         }
     }
 }
@@ -82,6 +86,14 @@ pub enum JobsError {
     /// Too many jobs are waiting.
     #[error("the server has {0} jobs that have not ended, which is its limit; wait for some of them")]
     QueueFull(u64),
+    /// When a job is to run can be changed only before it runs.
+    #[error(
+        "job {0} is {1}: when it runs can be changed only while it has not begun (JobState New, or Suspended before it ran)"
+    )]
+    ScheduleFixed(JobId, JobState),
+    /// Nobody can run a job then.
+    #[error("{0}")]
+    BadSchedule(#[from] ScheduleMistake),
     /// The server is being shut down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -139,6 +151,11 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) wake: Notify,
     pub(crate) shutdown: watch::Sender<bool>,
+    pub(crate) zone: Zone,
+    /// No job is due before this moment; `None` if none is due at all.
+    next_due: Mutex<Option<SystemTime>>,
+    /// Whether runs of recurring jobs have gone to the history since it was last trimmed.
+    pub(crate) history_grew: AtomicBool,
     /// Whether jobs may be waiting, with a counter so that a look that began earlier cannot clear a later mark.
     backlog: AtomicU64,
     has_backlog: AtomicBool,
@@ -160,7 +177,12 @@ impl Jobs {
     ) -> Result<Self, StoreError> {
         store.abandon_leases().await?;
         let counts = store.count().await?;
+        let now = clock.now();
         let shared = Arc::new(Shared {
+            zone: config.zone.clone().unwrap_or_else(Zone::system),
+            // Not known: the dispatcher looks.
+            next_due: Mutex::new(Some(now)),
+            history_grew: AtomicBool::new(false),
             permits: Arc::new(Semaphore::new(config.concurrency)),
             store,
             clock,
@@ -183,21 +205,32 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Accepts a job. When this returns, the job is durable; it runs at once if there is room, else when its turn comes.
+    /// Accepts a job. When this returns, the job is durable; it runs at once if its schedule says nothing else and there is room,
+    /// else when its time and its turn come.
     ///
     /// # Errors
-    /// When too many jobs wait, the server shuts down, or the store fails. Nothing was started then.
-    pub async fn start(&self, spec: JobSpec, settings: JobSettings) -> Result<Arc<JobRecord>, JobsError> {
+    /// When the schedule cannot be followed, too many jobs wait, the server shuts down, or the store fails. Nothing was started
+    /// then.
+    pub async fn start(&self, spec: JobSpec, mut settings: JobSettings) -> Result<Arc<JobRecord>, JobsError> {
         let shared = &self.shared;
         if *shared.shutdown.borrow() {
             return Err(JobsError::ShuttingDown);
+        }
+        let mut due = None;
+        if !settings.schedule.is_plain() {
+            let now = shared.clock.now();
+            due = self.plan(&mut settings, now)?;
         }
         if shared.unfinished.fetch_add(1, Ordering::AcqRel) >= shared.config.max_unfinished {
             shared.unfinished.fetch_sub(1, Ordering::AcqRel);
             return Err(JobsError::QueueFull(shared.config.max_unfinished));
         }
         let mut record = JobRecord::new(spec, settings);
-        let permit = if shared.has_backlog.load(Ordering::Acquire) {
+        if let Some(due) = due {
+            record.run.due = Some(due);
+            record.run.status = waits_until(due);
+        }
+        let permit = if due.is_some() || shared.has_backlog.load(Ordering::Acquire) {
             None
         } else {
             Arc::clone(&shared.permits).try_acquire_owned().ok()
@@ -207,7 +240,16 @@ impl Jobs {
                 shared.unfinished.fetch_sub(1, Ordering::AcqRel);
                 return Err(error.into());
             }
-            shared.mark_backlog();
+            let over = record.settings.schedule.until();
+            match due {
+                Some(due) => shared.expect_due(over.map_or(due, |over| over.min(due))),
+                None => {
+                    shared.mark_backlog();
+                    if let Some(over) = over {
+                        shared.expect_due(over);
+                    }
+                }
+            }
             return Ok(Arc::new(record));
         };
         // There is room and nobody waits: create the job as running, in one write instead of two.
@@ -269,6 +311,21 @@ impl Jobs {
         Ok(page.into_iter().map(|record| self.freshen(record)).collect())
     }
 
+    /// As [`JobStore::of_element`], with the progress the jobs have at this moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_element(
+        &self,
+        element: ElementKey,
+        family: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let page = self.shared.store.of_element(element, family, after, limit).await?;
+        Ok(page.into_iter().map(|record| self.freshen(record)).collect())
+    }
+
     /// Asks for another state and waits a while for it.
     ///
     /// `timeout` is the TimeoutPeriod: a Suspend that does not come about within it is withdrawn; a Terminate has that long to stop
@@ -287,6 +344,12 @@ impl Jobs {
         // Between the look and the request the job may move on; look again then.
         for _ in 0..8 {
             let record = self.load(id).await?.ok_or(JobsError::NotFound(id))?;
+            if wanted == RequestedState::Start && record.run.waits_for_its_time() {
+                if self.start_now(id).await? {
+                    return Ok(ChangeOutcome::Done);
+                }
+                continue;
+            }
             match admit(record.run.state, wanted, record.run.cancellable) {
                 Admission::AlreadySo => return Ok(ChangeOutcome::Done),
                 Admission::Refuse(refusal) => return Ok(ChangeOutcome::Refused(refusal)),
@@ -339,9 +402,48 @@ impl Jobs {
     /// Replaces the settings of a job.
     ///
     /// # Errors
-    /// When there is no such job or the store fails.
-    pub async fn configure(&self, id: JobId, settings: &JobSettings) -> Result<Arc<JobRecord>, JobsError> {
-        self.shared.store.configure(id, settings).await?.ok_or(JobsError::NotFound(id))
+    /// When there is no such job, the schedule is another one although the job has begun, or it cannot be followed, or the store
+    /// fails.
+    pub async fn configure(&self, id: JobId, settings: &JobSettings) -> Result<(), JobsError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let mut settings = settings.clone();
+        settings.schedule = settings.schedule.settled(now);
+        let record = self.load(id).await?.ok_or(JobsError::NotFound(id))?;
+        if settings.schedule == record.settings.schedule {
+            let changed = shared.store.configure(id, &settings).await?;
+            return changed.map(drop).ok_or(JobsError::NotFound(id));
+        }
+        let fixed = |state| JobsError::ScheduleFixed(id, state);
+        if !record.run.is_unbegun() {
+            return Err(fixed(record.run.state));
+        }
+        if !settings.schedule.allows_another(record.run.runs) {
+            return Err(ScheduleMistake::RunOften.into());
+        }
+        let due = self.plan(&mut settings, now)?;
+        let until = now + shared.config.lease;
+        let Some((lease, record)) = shared.store.claim(id, shared.holder, now, until).await? else {
+            // A driver was faster.
+            return Err(fixed(JobState::Starting));
+        };
+        let mut run = record.run.clone();
+        if !run.is_unbegun() {
+            shared.store.release(&lease, &run).await?;
+            return Err(fixed(run.state));
+        }
+        run.due = due;
+        if run.state == JobState::New {
+            run.status = due.map_or_else(|| WAITS_FOR_ROOM.to_owned(), waits_until);
+        }
+        shared.store.reschedule(&lease, &run, &settings).await?;
+        for at in due.into_iter().chain(settings.schedule.until()) {
+            shared.expect_due(at);
+        }
+        if due.is_none() {
+            shared.mark_backlog();
+        }
+        Ok(())
     }
 
     /// Removes a finished job from the namespace; it stays in the history.
@@ -411,6 +513,39 @@ impl Jobs {
         let calm = tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok();
         self.shared.store.close().await;
         calm
+    }
+
+    /// Settles and checks a new schedule; the moment the job is due at, unless that is now.
+    fn plan(
+        &self,
+        settings: &mut JobSettings,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, ScheduleMistake> {
+        let schedule = settings.schedule.clone().settled(now);
+        schedule.check(now, &self.shared.zone)?;
+        let due = schedule.next_run(now, &self.shared.zone).and_then(|due| has_to_wait(due, now));
+        settings.schedule = schedule;
+        Ok(due)
+    }
+
+    /// Lets a job that waits for its time run without waiting. `false` if it does not wait any more.
+    async fn start_now(&self, id: JobId) -> Result<bool, JobsError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let until = now + shared.config.lease;
+        let Some((lease, record)) = shared.store.claim(id, shared.holder, now, until).await? else {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            return Ok(false);
+        };
+        let mut run = record.run.clone();
+        let waited = run.waits_for_its_time();
+        if waited {
+            run.due = None;
+            WAITS_FOR_ROOM.clone_into(&mut run.status);
+        }
+        shared.store.release(&lease, &run).await?;
+        shared.mark_backlog();
+        Ok(waited)
     }
 
     /// Removes what suspended jobs of an earlier process left in the file system; they stay suspended.
@@ -504,7 +639,8 @@ impl Jobs {
                 shared.job_ended(&record);
             }
             RequestedState::Start => {
-                "Waiting for its turn".clone_into(&mut record.run.status);
+                WAITS_FOR_ROOM.clone_into(&mut record.run.status);
+                record.run.due = None;
                 shared.store.release(&lease, &record.run).await?;
                 shared.mark_backlog();
             }
@@ -609,7 +745,33 @@ impl Shared {
         tracing::info!(job = %record.id(), name = %record.spec.name, state = %record.run.state, error = errors, "job ended");
     }
 
-    fn mark_backlog(&self) {
+    /// There is a job that is due at this moment.
+    pub(crate) fn expect_due(&self, at: SystemTime) {
+        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none_or(|known| at < known) {
+            *next = Some(at);
+            // The dispatcher may be asleep until a later moment.
+            self.wake.notify_one();
+        }
+    }
+
+    /// As [`Shared::expect_due`], for the dispatcher, which is awake.
+    pub(crate) fn keep_due(&self, at: SystemTime) {
+        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = Some(next.map_or(at, |known| known.min(at)));
+    }
+
+    /// The moment before which no job is due, which it forgets if it has come.
+    pub(crate) fn take_next_due(&self, now: SystemTime) -> bool {
+        self.next_due.lock().unwrap_or_else(PoisonError::into_inner).take_if(|at| *at <= now).is_some()
+    }
+
+    /// The moment before which no job is due; `None` if none is due at all.
+    pub(crate) fn next_due(&self) -> Option<SystemTime> {
+        *self.next_due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mark_backlog(&self) {
         self.backlog.fetch_add(1, Ordering::AcqRel);
         self.has_backlog.store(true, Ordering::Release);
         self.wake.notify_one();

@@ -2,7 +2,7 @@
 //! `cimwright-store` crate.
 
 use crate::lease::{Holder, Lease};
-use crate::record::{JobId, JobRecord, JobRun, JobSettings, StateRequest};
+use crate::record::{ElementKey, JobId, JobRecord, JobRun, JobSettings, StateRequest};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -39,6 +39,23 @@ pub trait JobStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Candidate>, StoreError>;
 
+    /// Up to `limit` jobs that nobody drives and whose time has come: those in the queue that were not to begin before now or
+    /// earlier, and unfinished ones whose UntilTime has passed. [`JobStore::candidates`] has none of the former.
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Vec<Arc<JobRecord>>, StoreError>;
+
+    /// The first moment after `now` at which [`JobStore::due`] may have another job.
+    async fn next_due(&self, now: SystemTime) -> Result<Option<SystemTime>, StoreError>;
+
+    /// Up to `limit` jobs of a family that may be tied to an element, with an id greater than `after`, by id ascending. Jobs of
+    /// other elements may be among them, but hardly ever are.
+    async fn of_element(
+        &self,
+        element: ElementKey,
+        family: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError>;
+
     /// Takes a job that has no lease or an expired one. `None` if it is gone, has ended, or somebody else has it.
     async fn claim(
         &self,
@@ -65,6 +82,26 @@ pub trait JobStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::LeaseLost`] as for [`JobStore::record`].
     async fn release(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError>;
+
+    /// Ends one run of a recurring job: puts `past` into the history, writes the run that comes next and gives the lease back, all
+    /// in one transaction. A pending request for the end of the job stays and makes it a candidate at once; any other is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] as for [`JobStore::record`].
+    async fn recur(
+        &self,
+        lease: &Lease,
+        past: &JobRecord,
+        run: &JobRun,
+        now: SystemTime,
+    ) -> Result<(), StoreError>;
+
+    /// Gives a lease back and writes the run and the settings in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] as for [`JobStore::record`].
+    async fn reschedule(&self, lease: &Lease, run: &JobRun, settings: &JobSettings)
+    -> Result<(), StoreError>;
 
     /// Sets or (with `None`) clears what a client wants. `None` is returned if the job is gone or has ended; nothing is written
     /// then.

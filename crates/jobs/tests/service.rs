@@ -151,10 +151,10 @@ fn provoked(id: &str, record: &JobRecord) {
     assert!(!reason.message.contains('{') && !reason.recommended_actions.is_empty(), "{reason:?}");
 }
 
-/// Whether every entry of the catalogue is provoked by a test of this file.
+/// Whether every entry of the catalogue is provoked by a test of this file or of the one about schedules.
 #[test]
 fn every_reason_is_provoked() {
-    let source = include_str!("service.rs");
+    let source = concat!(include_str!("service.rs"), include_str!("schedule.rs"));
     for entry in errors::CATALOGUE.entries {
         assert!(source.contains(&format!("provoked(\"{}\"", entry.id)), "no test provokes {}", entry.id);
     }
@@ -208,6 +208,8 @@ fn spec(payload: &str, owner: &str) -> JobSpec {
         owning_element: None,
         affected: Vec::new(),
         submitted: SystemClock.now(),
+        call: None,
+        run_of: None,
     }
 }
 
@@ -305,7 +307,10 @@ async fn trouble_while_undoing_never_hides_the_first_reason() {
     let id = h.start("sticky fail").await;
     let record = h.until_state(id, JobState::Exception).await;
     let messages: Vec<_> = record.reported_errors().iter().map(|e| e.message.clone()).collect();
-    assert_eq!(messages, ["step fail broke", "step undo broke"]);
+    let undoing = "Undoing step \"word\" of the job \"Test\" went wrong; something may be left behind.";
+    assert_eq!(messages, ["step fail broke", undoing, "step undo broke"]);
+    assert_eq!((record.run.errors.len(), record.run.undo_errors.len()), (1, 1));
+    provoked("CWJOB1009", &record);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a method call comes to.
 
 use cimwright_cim::{ErrorDetail, InstancePath, Param};
-use cimwright_jobs::Affected;
+use cimwright_jobs::{Affected, Schedule};
 use std::time::Duration;
 
 /// What a method call comes to.
@@ -60,4 +60,7 @@ pub struct NewJob {
     /// time, the answer is 0 and those results of the job that are named like output parameters; if it fails in time, the code
     /// of its reason; else 4096, and the job goes on.
     pub answer_within: Option<Duration>,
+    /// When it is to run, if not at once and once. A schedule that cannot be followed refuses the call with
+    /// CIM_ERR_INVALID_PARAMETER. Intervals are relative to the call.
+    pub schedule: Schedule,
 }

@@ -36,6 +36,7 @@ macro_rules! run_on {
     ($factory:ty) => {
         $crate::conformance_outbox::run_on! { $factory:
             every_change_of_a_job_is_told
+            a_run_and_a_schedule_are_told
             what_is_refused_is_not_told
             nobody_is_asked_while_nobody_listens
             sequences_have_no_gaps_under_many_writers
@@ -165,6 +166,26 @@ pub(crate) async fn every_change_of_a_job_is_told(factory: &impl OutboxFactory) 
     assert_eq!(store.expire(later, 10).await.unwrap(), [id(500)]);
     let told = texts(&*outbox, 7).await;
     assert_eq!(told.last().unwrap().1, "7/0/100 -");
+    store.close().await;
+}
+
+pub(crate) async fn a_run_and_a_schedule_are_told(factory: &impl OutboxFactory) {
+    let (store, outbox) = factory.open().await;
+    outbox.watch(Recorder::to(&[7]));
+    destinations(&*outbox, &[7]).await;
+    let first = lease(1);
+    store.create(&job(id(1)), Some(&first)).await.unwrap();
+    for n in 100..120 {
+        store.create(&job(id(n)), None).await.unwrap();
+    }
+    let past = JobRecord { run: ended(JobState::Completed, at(2)), ..job(id(50)) };
+    store.recur(&first, &past, &JobRun { attempts: 3, ..JobRun::new() }, at(2)).await.unwrap();
+    let (second, _) = store.claim(id(1), Holder::random(), at(3), at(30)).await.unwrap().unwrap();
+    let settings = JobSettings { priority: 5, ..JobSettings::default() };
+    store.reschedule(&second, &JobRun { attempts: 4, ..JobRun::new() }, &settings).await.unwrap();
+    let told: Vec<String> = texts(&*outbox, 7).await.into_iter().skip(21).map(|(_, text)| text).collect();
+    // The run that went to the history is no instance of its own.
+    assert_eq!(told, ["2/0/100 2/3/100", "2/3/100 2/4/5"]);
     store.close().await;
 }
 

@@ -4,10 +4,11 @@ use crate::fair::take_turns;
 use crate::memory_outbox::MemoryOutbox;
 use async_trait::async_trait;
 use cimwright_jobs::{
-    Candidate, ChangeObserver, Entry as Registration, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun,
-    JobSettings, JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest, StoreError,
+    Candidate, ChangeObserver, ElementKey, Entry as Registration, Holder, JobCounts, JobFilter, JobId,
+    JobRecord, JobRun, JobSettings, JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest,
+    StoreError,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -53,6 +54,12 @@ impl Content {
             .ok_or(StoreError::LeaseLost(lease.job))
     }
 
+    /// The moments at which jobs that nobody drives have to be looked at.
+    fn planned(&self, now: SystemTime) -> impl Iterator<Item = (SystemTime, &Entry)> {
+        let free = self.jobs.values().filter(move |e| e.is_free(now));
+        free.flat_map(|e| e.moments().into_iter().flatten().map(move |at| (at, e)))
+    }
+
     fn archive(&mut self, id: JobId) {
         if let Some(entry) = self.jobs.remove(&id) {
             self.outbox.tell(Some(&entry.record), None);
@@ -78,6 +85,20 @@ impl Entry {
 
     fn is_free(&self, now: SystemTime) -> bool {
         self.lease.as_ref().is_none_or(|l| l.expires <= now)
+    }
+
+    /// Whether a driver may begin or go on at once.
+    fn wants_driver(&self) -> bool {
+        let asked_to_end = self.record.request.as_ref().is_some_and(|r| r.wanted.is_end());
+        self.record.run.state.wants_driver() && (!self.record.run.waits_for_its_time() || asked_to_end)
+    }
+
+    /// When the job has to be looked at: its time has come, or it is over.
+    fn moments(&self) -> [Option<SystemTime>; 2] {
+        let run = &self.record.run;
+        let due = run.due.filter(|_| run.waits_for_its_time());
+        let until = self.record.settings.schedule.until().filter(|_| self.is_open());
+        [due, until]
     }
 
     fn write(&mut self, run: &JobRun) {
@@ -143,7 +164,7 @@ impl JobStore for MemoryStore {
     ) -> Result<Vec<Candidate>, StoreError> {
         let content = self.content();
         let mut by_owner: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
-        for entry in content.jobs.values().filter(|e| e.record.run.state.wants_driver() && e.is_free(now)) {
+        for entry in content.jobs.values().filter(|e| e.wants_driver() && e.is_free(now)) {
             let spec = &entry.record.spec;
             by_owner.entry(&spec.owner).or_default().push(Candidate {
                 id: spec.id,
@@ -159,6 +180,34 @@ impl JobStore for MemoryStore {
             found.append(&mut jobs);
         }
         Ok(take_turns(found, limit))
+    }
+
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let content = self.content();
+        let mut found: Vec<_> = content.planned(now).filter(|(at, _)| *at <= now).collect();
+        found.sort_by_key(|(at, e)| (*at, e.record.id()));
+        let mut seen = HashSet::new();
+        found.retain(|(_, e)| seen.insert(e.record.id()));
+        Ok(found.into_iter().take(limit).map(|(_, e)| e.record.clone()).collect())
+    }
+
+    async fn next_due(&self, now: SystemTime) -> Result<Option<SystemTime>, StoreError> {
+        Ok(self.content().planned(now).map(|(at, _)| at).filter(|at| *at > now).min())
+    }
+
+    async fn of_element(
+        &self,
+        element: ElementKey,
+        family: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let content = self.content();
+        let tied = content.jobs.range((from, Bound::Unbounded)).map(|(_, e)| &e.record).filter(|r| {
+            r.spec.family == family && r.spec.elements().any(|path| ElementKey::of(path) == element)
+        });
+        Ok(tied.take(limit).cloned().collect())
     }
 
     async fn claim(
@@ -190,6 +239,40 @@ impl JobStore for MemoryStore {
 
     async fn release(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
         self.content().write(lease, run)?.lease = None;
+        Ok(())
+    }
+
+    async fn recur(
+        &self,
+        lease: &Lease,
+        past: &JobRecord,
+        run: &JobRun,
+        _now: SystemTime,
+    ) -> Result<(), StoreError> {
+        let mut content = self.content();
+        let entry = content.write(lease, run)?;
+        entry.lease = None;
+        let record = Arc::make_mut(&mut entry.record);
+        record.request = record.request.take().filter(|r| r.wanted.is_end());
+        let settings = record.settings.clone();
+        content.history.push(Arc::new(JobRecord { settings, request: None, ..past.clone() }));
+        Ok(())
+    }
+
+    async fn reschedule(
+        &self,
+        lease: &Lease,
+        run: &JobRun,
+        settings: &JobSettings,
+    ) -> Result<(), StoreError> {
+        let mut content = self.content();
+        let entry = content.leased(lease)?;
+        let before = entry.record.clone();
+        entry.write(run);
+        entry.lease = None;
+        Arc::make_mut(&mut entry.record).settings = settings.clone();
+        let after = entry.record.clone();
+        content.outbox.tell(Some(&before), Some(&after));
         Ok(())
     }
 

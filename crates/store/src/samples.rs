@@ -5,8 +5,8 @@ use cimwright_cim::{
     Method, NamespaceName, ObjectPath, Parameter, Property, Qualifier, Severity, Value,
 };
 use cimwright_jobs::{
-    Affected, JobId, JobRecord, JobRun, JobSettings, JobSpec, JobState, Progress, RequestedState, Schedule,
-    StateRequest, StepRecord,
+    Affected, Call, JobId, JobRecord, JobRun, JobSettings, JobSpec, JobState, Progress, RequestedState,
+    Schedule, StateRequest, StepRecord,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,6 +39,8 @@ pub(crate) fn job(id: JobId) -> JobRecord {
             owning_element: None,
             affected: Vec::new(),
             submitted: at(0),
+            call: None,
+            run_of: None,
         },
         JobSettings::default(),
     )
@@ -85,6 +87,7 @@ pub(crate) fn every_field(id: JobId) -> JobRecord {
                 bare_error(),
             ],
             results: values(path),
+            ..JobRun::new()
         },
         settings: JobSettings {
             time_before_removal: Duration::from_micros(600_000_001),
@@ -108,6 +111,35 @@ pub(crate) fn every_field(id: JobId) -> JobRecord {
             at: at(5),
             deadline: Some(at(65)),
         }),
+    }
+}
+
+/// What version 2 of the forms of spec and run added; `forms/v2` holds exactly this.
+pub(crate) fn every_field_of_2(id: JobId) -> JobRecord {
+    let target = InstancePath::new(None, "Msvm_ImageManagementService").with_key("Name", "vhdsvc");
+    let plain = job(id);
+    JobRecord {
+        spec: Arc::new(JobSpec {
+            call: Some(Call {
+                target: target.clone(),
+                method: "ConvertVirtualHardDisk".to_owned(),
+                params: vec![
+                    ("SourcePath".to_owned(), Value::from("/a.vhdx")),
+                    ("Service".to_owned(), target.into()),
+                ],
+                outs: vec!["Info".to_owned()],
+                job: Some("Job".to_owned()),
+            }),
+            run_of: Some(self::id(7)),
+            ..(*plain.spec).clone()
+        }),
+        run: JobRun {
+            undo_errors: vec![error("CWJOB1009").because(bare_error())],
+            due: Some(at(60)),
+            runs: 3,
+            ..JobRun::new()
+        },
+        ..plain
     }
 }
 
@@ -263,8 +295,12 @@ pub(crate) mod random {
             (path(), vec(any::<u16>(), 0..3)).prop_map(|(element, effects)| Affected { element, effects }),
             0..3,
         );
-        (texts, any::<u16>(), option::of(path()), affected, time()).prop_map(
-            move |(texts, job_type, owning_element, affected, submitted)| {
+        let params = vec((text(), value()), 0..3);
+        let call = (path(), text(), params, vec(text(), 0..2), option::of(text()))
+            .prop_map(|(target, method, params, outs, job)| Call { target, method, params, outs, job });
+        let made = (option::of(call), option::of(any::<u128>()));
+        (texts, any::<u16>(), option::of(path()), affected, time(), made).prop_map(
+            move |(texts, job_type, owning_element, affected, submitted, (call, run_of))| {
                 let mut texts = texts.into_iter();
                 let mut next = || texts.next().unwrap();
                 JobSpec {
@@ -281,6 +317,8 @@ pub(crate) mod random {
                     owning_element,
                     affected,
                     submitted,
+                    call,
+                    run_of: run_of.map(|n| JobId(Uuid::from_u128(n))),
                 }
             },
         )
@@ -292,6 +330,8 @@ pub(crate) mod random {
             vec((text(), text()).prop_map(|(name, output)| StepRecord { name, output }), 0..3),
             vec(error(), 0..3),
             vec((text(), value()), 0..4),
+            vec(error(), 0..2),
+            (option::of(time()), any::<u32>()),
         );
         let progress =
             any::<(u64, u64, u16)>().prop_map(|(done, total, share)| Progress { done, total, share });
@@ -304,26 +344,28 @@ pub(crate) mod random {
             any::<(bool, u32)>(),
             lists,
         )
-            .prop_map(
-                |(state, status, times, ran, progress, (cancellable, attempts), (steps, errors, results))| {
-                    let (started, changed, finished, running_since) = times;
-                    JobRun {
-                        state,
-                        status,
-                        started,
-                        changed,
-                        finished,
-                        ran,
-                        running_since,
-                        progress,
-                        cancellable,
-                        steps,
-                        attempts,
-                        errors,
-                        results,
-                    }
-                },
-            )
+            .prop_map(|(state, status, times, ran, progress, (cancellable, attempts), lists)| {
+                let (steps, errors, results, undo_errors, (due, runs)) = lists;
+                let (started, changed, finished, running_since) = times;
+                JobRun {
+                    state,
+                    status,
+                    started,
+                    changed,
+                    finished,
+                    ran,
+                    running_since,
+                    progress,
+                    cancellable,
+                    steps,
+                    attempts,
+                    errors,
+                    undo_errors,
+                    results,
+                    due,
+                    runs,
+                }
+            })
     }
 
     fn settings() -> impl Strategy<Value = JobSettings> {

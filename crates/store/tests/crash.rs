@@ -43,6 +43,8 @@ fn job() -> JobRecord {
             owning_element: None,
             affected: Vec::new(),
             submitted: SystemTime::UNIX_EPOCH,
+            call: None,
+            run_of: None,
         },
         JobSettings::default(),
     )

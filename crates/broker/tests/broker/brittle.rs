@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use cimwright_cim::operation::{OpenOptions, Operation, OperationResult, PullKind};
 use cimwright_cim::{CimStatus, InstancePath};
 use cimwright_jobs::{
-    Candidate, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore, Lease,
-    StateRequest, StoreError,
+    Candidate, ElementKey, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings, JobStore,
+    Lease, StateRequest, StoreError,
 };
 use cimwright_store::MemoryStore;
 use std::sync::Arc;
@@ -58,6 +58,39 @@ impl JobStore for Brittle {
         limit: usize,
     ) -> Result<Vec<Candidate>, StoreError> {
         self.inner.candidates(now, per_owner, limit).await
+    }
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        self.inner.due(now, limit).await
+    }
+    async fn next_due(&self, now: SystemTime) -> Result<Option<SystemTime>, StoreError> {
+        self.inner.next_due(now).await
+    }
+    async fn of_element(
+        &self,
+        element: ElementKey,
+        family: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        self.check()?;
+        self.inner.of_element(element, family, after, limit).await
+    }
+    async fn recur(
+        &self,
+        lease: &Lease,
+        past: &JobRecord,
+        run: &JobRun,
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        self.inner.recur(lease, past, run, now).await
+    }
+    async fn reschedule(
+        &self,
+        lease: &Lease,
+        run: &JobRun,
+        settings: &JobSettings,
+    ) -> Result<(), StoreError> {
+        self.inner.reschedule(lease, run, settings).await
     }
     async fn claim(
         &self,

@@ -156,6 +156,8 @@ async fn an_end_without_recorded_reason_is_still_explained() {
         owning_element: None,
         affected: Vec::new(),
         submitted: UNIX_EPOCH,
+        call: None,
+        run_of: None,
     };
     let mut record = JobRecord::new(spec, JobSettings::default());
     record.run.state = JobState::Exception;

@@ -59,7 +59,8 @@ impl Script {
 }
 
 /// Jobs of one step. The payload says how it behaves: `gate` waits for [`Script::end`], pauses and stops when told; `deaf`
-/// waits and hears nothing; `firm` waits and cannot be cancelled; `ok` and `fail` end at once.
+/// waits and hears nothing; `firm` waits and cannot be cancelled; `ok` and `fail` end at once; `later` is not to begin before 2029
+/// and then waits as well.
 struct Kind(Arc<Script>);
 
 struct Work {
@@ -209,7 +210,14 @@ impl MethodProvider for Methods {
             })
         };
         Ok(match call.method.as_str() {
-            "StartWork" => MethodOutcome::Job(job(call.required_str("Script")?, call.required_str("Label")?)),
+            "StartWork" => {
+                let mut job = job(call.required_str("Script")?, call.required_str("Label")?);
+                if job.payload == "later" {
+                    let start = "20290101000000.000000+000".parse::<DateTime>().unwrap();
+                    job.schedule.scheduled_start_time = Some(start);
+                }
+                MethodOutcome::Job(job)
+            }
             "WorkWithin" => MethodOutcome::Job(Box::new(NewJob {
                 answer_within: Some(std::time::Duration::from_millis(call.required_u64("Milliseconds")?)),
                 ..*job(call.required_str("Script")?, "within")
@@ -302,10 +310,12 @@ pub(crate) fn schema(namespace: &str) -> Schema {
     };
     let history = Source::new("history.mof", include_str!("../../../../schema/cimwright/history.mof"));
     let told = Source::new("indications.mof", include_str!("../../../../schema/cim/indications.mof"));
-    let sources = if namespace == INTEROP {
-        vec![qualifiers, cim, told, own]
-    } else {
-        vec![qualifiers, cim, told, own, history, test]
+    let results =
+        Source::new("method-results.mof", include_str!("../../../../schema/cim/method-results.mof"));
+    let sources = match namespace {
+        INTEROP => vec![qualifiers, cim, told, own],
+        DMTF => vec![qualifiers, cim, told, results, own, history, test],
+        _ => vec![qualifiers, cim, told, own, history, test],
     };
     match compile_schema(&sources, &namespace.into()) {
         Ok(schema) => schema,

@@ -3,6 +3,7 @@
 use crate::house::*;
 use cimwright_cim::operation::{InstanceOptions, Operation, OperationResult};
 use cimwright_cim::{CimError, CimStatus, DateTime, Instance, InstancePath, Name, Value};
+use cimwright_jobs::JobsConfig;
 
 async fn modify(house: &House, instance: &Instance, list: Option<&[&str]>) -> Result<(), CimError> {
     let namespace = instance.path.as_ref().unwrap().namespace.as_ref().unwrap().as_str().to_owned();
@@ -142,8 +143,7 @@ async fn a_property_list_restricts_get_instance() {
 #[tokio::test]
 async fn writable_properties_are_changed() {
     let house = House::open().await;
-    let job = house.start(&operator(), V1, "gate", "w").await;
-    house.until(&job, 4).await;
+    let job = house.start(&operator(), V1, "later", "w").await;
     let mut all =
         change(&job, "TimeBeforeRemoval", "00000000001000.000000:000").with("Notify", "otto@example");
     for (name, value) in [
@@ -156,7 +156,7 @@ async fn writable_properties_are_changed() {
         ("JobRunTimes", Value::Uint32(1)),
         ("RunStartInterval", interval("00000000020000.000000:000")),
         ("UntilTime", interval("20300101000000.000000+000")),
-        ("ScheduledStartTime", interval("20290101000000.000000+000")),
+        ("ScheduledStartTime", interval("20290102000000.000000+000")),
     ] {
         all.set(name, Some(value));
     }
@@ -176,7 +176,90 @@ async fn writable_properties_are_changed() {
     assert_eq!(shown.get("TimeBeforeRemoval"), Some(&interval("00000000000500.000000:000")));
     assert_eq!((shown.get("Notify"), shown.get_u64("Priority")), (None, Some(100)));
     assert_eq!(shown.get("RunMonth"), Some(&Value::Uint8(11)), "not listed");
-    house.script.end("w", true);
+    assert_eq!(shown.get_str("JobStatus"), Some("Waiting until 20291201020000.000000+000"));
+    let record = house.jobs.load(id_of(&job)).await.unwrap().unwrap();
+    assert_eq!(record.run.due, time("20291201020000.000000+000"));
+}
+
+fn id_of(job: &InstancePath) -> cimwright_jobs::JobId {
+    job.key_str("InstanceID").unwrap().parse().unwrap()
+}
+
+fn time(text: &str) -> Option<std::time::SystemTime> {
+    text.parse::<cimwright_cim::DateTime>().unwrap().to_system_time()
+}
+
+#[tokio::test]
+async fn a_job_runs_when_its_properties_say() {
+    let config = JobsConfig {
+        poll_interval: std::time::Duration::from_millis(20),
+        lease: std::time::Duration::from_secs(1_000_000_000),
+        ..JobsConfig::default()
+    };
+    let house = House::with(config, Default::default()).await;
+    let job = house.start(&operator(), V1, "later", "w").await;
+    assert_eq!(house.get(&job).await.unwrap().get_u64("JobState"), Some(2));
+    // In v2 the class makes none of them writable.
+    let v2 = seen_in(V2, "Msvm_StorageJob", &job);
+    let refused = modify(&house, &change(&v2, "JobRunTimes", Value::Uint32(2)), None).await.unwrap_err();
+    assert_eq!(refused.status, CimStatus::InvalidParameter);
+    // Every first of a month, three times, an hour after midnight.
+    let mut monthly = change(&job, "RunDay", Value::Sint8(1));
+    for (name, value) in [
+        ("JobRunTimes", Value::Uint32(2)),
+        ("LocalOrUtcTime", Value::Uint16(2)),
+        ("RunStartInterval", interval("00000000010000.000000:000")),
+        ("ScheduledStartTime", interval("00000000000000.000000:000")),
+    ] {
+        monthly.set(name, Some(value));
+    }
+    modify(&house, &monthly, None).await.unwrap();
+    let shown = house.get(&job).await.unwrap();
+    // It is the 15th of January 2027.
+    assert_eq!(shown.get_str("JobStatus"), Some("Waiting until 20270201010000.000000+000"));
+    assert_eq!(shown.get("ScheduledStartTime"), None);
+    house.script.end("w", false);
+    house.clock.advance(std::time::Duration::from_secs(40 * 86_400));
+    let limit = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let past = loop {
+        let runs = Operation::EnumerateInstances {
+            class: "Cimwright_JobHistory".into(),
+            deep: true,
+            options: Default::default(),
+        };
+        let past = house.items(V1, runs).await.unwrap();
+        if !past.is_empty() {
+            break past;
+        }
+        assert!(tokio::time::Instant::now() < limit, "{:?}", house.get(&job).await);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!(past[0].get_str("RecurringJobID"), job.key_str("InstanceID"));
+    assert_eq!((past[0].get_u64("RunNumber"), past[0].get_u64("JobState")), (Some(1), Some(10)));
+    assert_eq!(past[0].get_str("ErrorDescription"), Some("The work broke."));
+    let shown = house.get(&job).await.unwrap();
+    assert_eq!((shown.get_u64("JobState"), shown.get("ErrorDescription")), (Some(2), None));
+    house.clock.advance(std::time::Duration::from_secs(40 * 86_400));
+    house.until(&job, 10).await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_makes_no_sense_is_refused() {
+    let house = House::open().await;
+    let job = house.start(&operator(), V1, "later", "w").await;
+    let mut never = change(&job, "RunMonth", Value::Uint8(1));
+    never.set("RunDay", Some(Value::Sint8(30)));
+    let error = modify(&house, &never, None).await.unwrap_err();
+    assert_eq!(error.status, CimStatus::InvalidParameter);
+    assert!(error.description.contains("a day that no year has"), "{error:?}");
+    let running = house.start(&operator(), V1, "gate", "r").await;
+    house.until(&running, 4).await;
+    let error = modify(&house, &change(&running, "JobRunTimes", Value::Uint32(2)), None).await.unwrap_err();
+    assert_eq!(error.status, CimStatus::Failed);
+    assert!(error.description.contains("can be changed only while it has not begun"), "{error:?}");
+    // What is shown may be sent back.
+    modify(&house, &house.get(&running).await.unwrap(), None).await.unwrap();
+    house.script.end("r", true);
 }
 
 #[tokio::test]

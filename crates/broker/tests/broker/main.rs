@@ -15,4 +15,5 @@ mod loaded;
 mod methods;
 mod pull;
 mod query;
+mod results;
 mod wiring;

@@ -57,13 +57,7 @@ pub(crate) async fn run(args: Args, catalogues: &[&Catalogue]) -> Result<Exit, C
 
     let job = answer.job().map(|path| JobHandle::new(&session.client, path.clone()));
     match (answer.code(), job) {
-        (Some(JOB_STARTED), Some(job)) if args.wait => {
-            let exit = watch::follow(&session, &job).await?;
-            if exit == Exit::Unsuccessful && !session.json {
-                told_why(&session, &job, catalogues).await?;
-            }
-            Ok(exit)
-        }
+        (Some(JOB_STARTED), Some(job)) if args.wait => told_to_the_end(&session, &job, catalogues).await,
         (Some(JOB_STARTED), Some(job)) => {
             let id = job.path().key_str("InstanceID").unwrap_or_default();
             remark(&format!("`cimwright watch {id}` follows the job."));
@@ -170,20 +164,34 @@ fn show(
     Ok(())
 }
 
-/// Tells why a job failed; in the history too, if it has left already.
+/// Follows a job to its end, and tells how it ended: if it failed, with all there is to say.
+pub(crate) async fn told_to_the_end(
+    session: &Session,
+    job: &JobHandle<'_>,
+    catalogues: &[&Catalogue],
+) -> Result<Exit, CliError> {
+    let last = watch::to_the_end(session, job).await?;
+    // Why it failed begins with how it ended.
+    if last.state.is_success() || session.json || !told_why(session, job, catalogues).await? {
+        return watch::finish(session, &last);
+    }
+    Ok(Exit::Unsuccessful)
+}
+
+/// Tells why a job failed; in the history too, if it has left already. `false` if it is in neither.
 pub(crate) async fn told_why(
     session: &Session,
     job: &JobHandle<'_>,
     catalogues: &[&Catalogue],
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     say("")?;
     match why::tell(session, job, false, catalogues).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(e) if e.exit == Exit::NotFound => {
             let id = job.path().key_str("InstanceID").unwrap_or_default().to_owned();
             match session.try_job(&id, session.finder().in_history()).await? {
-                Some(past) => why::tell(session, &past, true, catalogues).await.map(|_| ()),
-                None => Ok(()),
+                Some(past) => why::tell(session, &past, true, catalogues).await.map(|_| true),
+                None => Ok(false),
             }
         }
         Err(e) => Err(e),

@@ -35,8 +35,14 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Follows a job to its end and shows how it goes.
+/// Follows a job to its end, shows how it goes and says how it ended.
 pub(crate) async fn follow(session: &Session, job: &JobHandle<'_>) -> Result<Exit, CliError> {
+    let last = to_the_end(session, job).await?;
+    finish(session, &last)
+}
+
+/// Follows a job to its end and shows how it goes; how it ended is for the caller to say.
+pub(crate) async fn to_the_end(session: &Session, job: &JobHandle<'_>) -> Result<JobSnapshot, CliError> {
     let mut view = if session.json {
         View::Json { last: None }
     } else if std::io::stderr().is_terminal() {
@@ -63,15 +69,14 @@ pub(crate) async fn follow(session: &Session, job: &JobHandle<'_>) -> Result<Exi
     };
     view.close();
     trouble?;
-    let last = match end? {
-        Followed::Ended(last) | Followed::Left(last) => last,
-        Followed::Gone(_) => return ended_unseen(session, job).await,
-    };
-    finish(session, &last)
+    match end? {
+        Followed::Ended(last) | Followed::Left(last) => Ok(*last),
+        Followed::Gone(_) => ended_unseen(session, job).await,
+    }
 }
 
 /// Says how a job ended.
-fn finish(session: &Session, last: &JobSnapshot) -> Result<Exit, CliError> {
+pub(crate) fn finish(session: &Session, last: &JobSnapshot) -> Result<Exit, CliError> {
     if !session.json {
         say(&ending_line(last))?;
         let reason = last.error_description.as_deref().or(last.error_summary.as_deref());
@@ -83,14 +88,14 @@ fn finish(session: &Session, last: &JobSnapshot) -> Result<Exit, CliError> {
 }
 
 /// The end of a job that left its namespace between two looks.
-async fn ended_unseen(session: &Session, job: &JobHandle<'_>) -> Result<Exit, CliError> {
+async fn ended_unseen(session: &Session, job: &JobHandle<'_>) -> Result<JobSnapshot, CliError> {
     let id = job.path().key_str("InstanceID").unwrap_or_default();
     if let Some(past) = session.try_job(id, session.finder().in_history()).await? {
         let past = past.snapshot().await?;
         if session.json {
             say(&json::job(&past).to_string())?;
         }
-        return finish(session, &past);
+        return Ok(past);
     }
     Err(CliError::new(Exit::NotFound, format!("the job {id} was removed before its end was seen"))
         .advise("somebody deleted it, or it ended while the server could not be asked; its result tells"))

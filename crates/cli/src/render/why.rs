@@ -6,6 +6,7 @@ use super::text::{clean, clean_line, datetime, wrap};
 use crate::session::path_text;
 use cimwright_cim::Catalogue;
 use cimwright_client::job::{ErrorView, JobSnapshot, State};
+use cimwright_jobs::errors::WHILE_UNDOING;
 use serde_json::{Value, json};
 
 /// The width that text is wrapped to.
@@ -28,6 +29,7 @@ impl Why<'_> {
     pub(crate) fn text(&self) -> String {
         let mut parts = vec![self.headline()];
         parts.extend(self.reasons());
+        parts.extend(self.left_undone());
         parts.extend(self.actions());
         parts.push(self.details());
         parts.join("\n\n")
@@ -57,16 +59,28 @@ impl Why<'_> {
         ending_line(job)
     }
 
+    /// The errors that say why the job ended, and those that came up while what it had done was undone.
+    fn parts(&self) -> (&[ErrorView], &[ErrorView]) {
+        let trouble = self.errors.iter().position(is_while_undoing).unwrap_or(self.errors.len());
+        self.errors.split_at(trouble)
+    }
+
+    /// What went wrong while undoing, which is no reason for the end of the job.
+    fn left_undone(&self) -> Option<String> {
+        let (_, mut rest) = self.parts();
+        let mut lines = vec!["While undoing what it had done:".to_owned()];
+        while let Some((_, behind)) = rest.split_first() {
+            let next = behind.iter().position(is_while_undoing).unwrap_or(behind.len());
+            let (chain, others) = rest.split_at(next + 1);
+            lines.extend(chain_lines(chain));
+            rest = others;
+        }
+        (lines.len() > 1).then(|| lines.join("\n"))
+    }
+
     /// The messages, each reason further to the right than what it is the reason of.
     fn reasons(&self) -> Option<String> {
-        let mut lines = Vec::new();
-        for (depth, error) in self.errors.iter().enumerate() {
-            let message = error.message.as_deref().unwrap_or("(no message)");
-            let id = error.message_id.as_ref().map_or_else(String::new, |id| format!(" [{id}]"));
-            let first = format!("{:1$}{2}", "", 2 + depth * 2, if depth == 0 { "" } else { "because: " });
-            let rest = " ".repeat(first.chars().count());
-            lines.push(wrap(&clean(&format!("{message}{id}")), WIDTH, &first, &rest));
-        }
+        let mut lines = chain_lines(self.parts().0);
         if lines.is_empty() && self.job.state.is_ended() && !self.job.state.is_success() {
             // Servers without a usable GetError tell it in the job.
             let told = [&self.job.error_description, &self.job.error_summary, &self.job.job_status];
@@ -158,6 +172,22 @@ impl Why<'_> {
             None => id.to_owned(),
         }
     }
+}
+
+/// Whether an error begins what is told about undoing.
+fn is_while_undoing(error: &ErrorView) -> bool {
+    error.message_id.as_deref().is_some_and(|id| WHILE_UNDOING.contains(&id))
+}
+
+fn chain_lines(chain: &[ErrorView]) -> Vec<String> {
+    let line = |(depth, error): (usize, &ErrorView)| {
+        let message = error.message.as_deref().unwrap_or("(no message)");
+        let id = error.message_id.as_ref().map_or_else(String::new, |id| format!(" [{id}]"));
+        let first = format!("{:1$}{2}", "", 2 + depth * 2, if depth == 0 { "" } else { "because: " });
+        let rest = " ".repeat(first.chars().count());
+        wrap(&clean(&format!("{message}{id}")), WIDTH, &first, &rest)
+    };
+    chain.iter().enumerate().map(line).collect()
 }
 
 #[cfg(test)]
@@ -270,6 +300,31 @@ Details:
   CIM status      CIM_ERR_FAILED (1)
   about           /srv/a.vhdx"
         );
+    }
+
+    #[test]
+    fn trouble_while_undoing_is_no_reason() {
+        let errors = [
+            error("CWTEST1", "It broke.", &[]),
+            error("CWTEST2", "The disk is full.", &[]),
+            error("CWJOB1009", "Undoing step \"copy\" went wrong.", &["Remove it."]),
+            error("CWTEST3", "The file cannot be removed.", &[]),
+            error("CWJOB1007", "Undoing step \"lock\" took too long.", &[]),
+        ];
+        let text = told(&job(10), &errors, false);
+        let wanted = "\
+  It broke. [CWTEST1]
+    because: The disk is full. [CWTEST2]
+
+While undoing what it had done:
+  Undoing step \"copy\" went wrong. [CWJOB1009]
+    because: The file cannot be removed. [CWTEST3]
+  Undoing step \"lock\" took too long. [CWJOB1007]
+
+What to do:
+  1. Remove it.
+";
+        assert!(text.contains(wanted), "{text}");
     }
 
     #[test]

@@ -114,6 +114,9 @@ fn invoke_types_its_parameters_and_follows_the_job() {
     holds(&text, &["4096 (Job Started)", "Job = ", FAILED, "cimwright watch"]);
     let text = ran(&server, &[&call[..], &["--wait"]].concat(), 1);
     holds(&text, &["Failed after 12 s", "because: The image is cut off. [CWTEST2]"]);
+    for once in ["Failed after", "The disk image"] {
+        assert_eq!(text.matches(once).count(), 1, "{once} is told once: {text}");
+    }
     holds(&ran(&server, &["invoke", "X_Service", "Convert", "Size=ten"], 2), &["Size: \"ten\" is no uint64"]);
     holds(&ran(&server, &["invoke", "X_Service", "Convert", "Nope=1"], 2), &["it has Source, Size, Setting"]);
     holds(&ran(&server, &["invoke", "X_Service", "Nope"], 2), &["no method Nope; it has Convert"]);

@@ -12,8 +12,8 @@ pub use slow::{SLOW_CLASS, slow_answers, test_namespace};
 
 use crate::services::{ServiceIdentity, service_instance, service_path};
 use async_trait::async_trait;
-use cimwright_sdk::cim::{CimError, ClassName, Instance, NamespaceName, ObjectPath};
-use cimwright_sdk::jobs::{JobId, JobKind};
+use cimwright_sdk::cim::{CimError, ClassName, Instance, NamespaceName, ObjectPath, Value};
+use cimwright_sdk::jobs::{JobId, JobKind, Schedule};
 use cimwright_sdk::{
     Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob, Plugin, ServedClass,
 };
@@ -76,6 +76,10 @@ impl DemoProvider {
             bytes: call.u64("Bytes").unwrap_or(0),
             ending,
         };
+        let start = match call.get("ScheduledStartTime") {
+            Some(Value::DateTime(time)) => Some(*time),
+            _ => None,
+        };
         let name = call.str("Name").unwrap_or("Demonstration").to_owned();
         Ok(MethodOutcome::Job(Box::new(NewJob {
             family: crate::hyper_v::CONCRETE,
@@ -85,6 +89,7 @@ impl DemoProvider {
             description: format!("Waits {steps} times {} ms", order.duration_ms),
             name,
             owning_element: Some(service_path(&self.identity)),
+            schedule: Schedule { scheduled_start_time: start, ..Schedule::default() },
             ..NewJob::default()
         })))
     }

@@ -236,6 +236,8 @@ pub(super) fn own_job(planned: Planned, jobs: &Jobs) -> JobSpec {
         owning_element: job.owning_element,
         affected: job.affected,
         submitted: jobs.clock().now(),
+        call: None,
+        run_of: None,
     }
 }
 

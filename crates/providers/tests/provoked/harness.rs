@@ -393,6 +393,8 @@ impl House {
             owning_element: job.owning_element,
             affected: job.affected,
             submitted: SystemClock.now(),
+            call: None,
+            run_of: None,
         }
     }
 }

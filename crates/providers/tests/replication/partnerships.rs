@@ -116,6 +116,8 @@ async fn a_stored_job_that_cannot_be_read_fails_with_its_reason() {
         owning_element: None,
         affected: Vec::new(),
         submitted: SystemTime::UNIX_EPOCH,
+        call: None,
+        run_of: None,
     };
     let job = host.jobs.start(spec, JobSettings::default()).await.unwrap();
     host.jobs.wait_end(job.id(), Duration::from_secs(30)).await.unwrap();

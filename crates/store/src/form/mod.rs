@@ -22,17 +22,20 @@ use cimwright_jobs::{Entry, JobRun, JobSettings, JobSpec, StateRequest, StoreErr
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The version that is written.
+/// The first version of every form. What needs nothing that came later is still written in it, so that an older program can read
+/// it; what does need it says so in its version, so that an older program refuses it rather than overlook what it cannot know.
 pub const VERSION: u32 = 1;
 
 /// Why a stored form cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
     /// Written by a later version of this program.
-    #[error("a {form} of form version {found}; this program reads versions up to {VERSION}")]
+    #[error("a {form} of form version {found}; this program reads versions up to {newest}")]
     Version {
         /// Which form.
         form: &'static str,
+        /// The newest version that can be read.
+        newest: u32,
         /// The version that was found.
         found: u32,
     },
@@ -202,15 +205,20 @@ fn encode<T: Serialize>(form: &'static str, value: T) -> Result<Vec<u8>, FormErr
 
 /// A form that says its version.
 trait Form: DeserializeOwned {
+    /// The newest version there is.
+    const NEWEST: u32 = VERSION;
+
     fn version(&self) -> u32;
 }
 
 fn decode<T: Form>(form: &'static str, bytes: &[u8]) -> Result<T, FormError> {
     match serde_json::from_slice::<T>(bytes) {
-        Ok(value) if value.version() == VERSION => Ok(value),
-        Ok(value) => Err(FormError::Version { form, found: value.version() }),
+        Ok(value) if (VERSION..=T::NEWEST).contains(&value.version()) => Ok(value),
+        Ok(value) => Err(FormError::Version { form, newest: T::NEWEST, found: value.version() }),
         Err(source) => match serde_json::from_slice::<VersionOnly>(bytes) {
-            Ok(VersionOnly { v }) if v != VERSION => Err(FormError::Version { form, found: v }),
+            Ok(VersionOnly { v }) if !(VERSION..=T::NEWEST).contains(&v) => {
+                Err(FormError::Version { form, newest: T::NEWEST, found: v })
+            }
             _ => Err(FormError::Json { form, source }),
         },
     }

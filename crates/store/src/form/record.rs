@@ -5,9 +5,9 @@ use super::path::StoredPath;
 use super::time::{length, micros, moment};
 use super::value::{StoredValue, parse};
 use super::{Form, FormError, VERSION};
-use cimwright_cim::{DateTime, NamespaceName, Value};
+use cimwright_cim::{DateTime, ErrorDetail, NamespaceName, Value};
 use cimwright_jobs::{
-    Affected, JobId, JobRun, JobSettings, JobSpec, JobState, Progress, RequestedState, Schedule,
+    Affected, Call, JobId, JobRun, JobSettings, JobSpec, JobState, Progress, RequestedState, Schedule,
     StateRequest, StepRecord,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,25 @@ pub(super) struct StoredSpec<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     affected: Vec<StoredAffected<'a>>,
     submitted: i64,
+    /// Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call: Option<StoredCall<'a>>,
+    /// Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_of: Option<Cow<'a, str>>,
+}
+
+/// A [`Call`].
+#[derive(Serialize, Deserialize)]
+struct StoredCall<'a> {
+    target: StoredPath<'a>,
+    method: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    params: Vec<(Cow<'a, str>, StoredValue<'a>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outs: Vec<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<Cow<'a, str>>,
 }
 
 /// An [`Affected`].
@@ -69,6 +88,15 @@ pub(super) struct StoredRun<'a> {
     errors: Vec<Vec<StoredError<'a>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     results: Vec<(Cow<'a, str>, StoredValue<'a>)>,
+    /// Since version 2; before that they stood among the errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    undo_errors: Vec<Vec<StoredError<'a>>>,
+    /// Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<i64>,
+    /// Since version 2.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    runs: u32,
 }
 
 /// A [`JobSettings`].
@@ -117,12 +145,16 @@ pub(super) struct StoredRequest<'a> {
 }
 
 impl Form for StoredSpec<'static> {
+    const NEWEST: u32 = 2;
+
     fn version(&self) -> u32 {
         self.v
     }
 }
 
 impl Form for StoredRun<'static> {
+    const NEWEST: u32 = 2;
+
     fn version(&self) -> u32 {
         self.v
     }
@@ -142,8 +174,9 @@ impl Form for StoredRequest<'static> {
 
 impl<'a> From<&'a JobSpec> for StoredSpec<'a> {
     fn from(spec: &'a JobSpec) -> Self {
+        let plain = spec.call.is_none() && spec.run_of.is_none();
         Self {
-            v: VERSION,
+            v: if plain { VERSION } else { 2 },
             id: spec.id.to_string().into(),
             family: spec.family.as_str().into(),
             kind: spec.kind.as_str().into(),
@@ -164,6 +197,8 @@ impl<'a> From<&'a JobSpec> for StoredSpec<'a> {
                 })
                 .collect(),
             submitted: micros(spec.submitted),
+            call: spec.call.as_ref().map(Into::into),
+            run_of: spec.run_of.map(|id| id.to_string().into()),
         }
     }
 }
@@ -172,11 +207,10 @@ impl TryFrom<StoredSpec<'_>> for JobSpec {
     type Error = FormError;
 
     fn try_from(stored: StoredSpec<'_>) -> Result<Self, FormError> {
-        let id: JobId = stored.id.parse().map_err(|_| FormError::Field {
-            form: "job spec",
-            field: "id",
-            found: stored.id.into_owned(),
-        })?;
+        let job_id = |field, text: Cow<'_, str>| -> Result<JobId, FormError> {
+            text.parse().map_err(|_| FormError::Field { form: "job spec", field, found: text.into_owned() })
+        };
+        let id = job_id("id", stored.id)?;
         Ok(Self {
             id,
             family: stored.family.into_owned(),
@@ -195,14 +229,43 @@ impl TryFrom<StoredSpec<'_>> for JobSpec {
                 .map(|a| Ok(Affected { element: a.element.try_into()?, effects: a.effects.into_owned() }))
                 .collect::<Result<_, FormError>>()?,
             submitted: moment(stored.submitted),
+            call: stored.call.map(TryInto::try_into).transpose()?,
+            run_of: stored.run_of.map(|text| job_id("run_of", text)).transpose()?,
+        })
+    }
+}
+
+impl<'a> From<&'a Call> for StoredCall<'a> {
+    fn from(call: &'a Call) -> Self {
+        Self {
+            target: (&call.target).into(),
+            method: call.method.as_str().into(),
+            params: call.params.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            outs: call.outs.iter().map(Into::into).collect(),
+            job: call.job.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<StoredCall<'_>> for Call {
+    type Error = FormError;
+
+    fn try_from(stored: StoredCall<'_>) -> Result<Self, FormError> {
+        Ok(Self {
+            target: stored.target.try_into()?,
+            method: stored.method.into_owned(),
+            params: named_values(stored.params)?,
+            outs: stored.outs.into_iter().map(Cow::into_owned).collect(),
+            job: stored.job.map(Cow::into_owned),
         })
     }
 }
 
 impl<'a> From<&'a JobRun> for StoredRun<'a> {
     fn from(run: &'a JobRun) -> Self {
+        let plain = run.undo_errors.is_empty() && run.due.is_none() && run.runs == 0;
         Self {
-            v: VERSION,
+            v: if plain { VERSION } else { 2 },
             state: run.state.code(),
             status: run.status.as_str().into(),
             started: run.started.map(micros),
@@ -216,6 +279,9 @@ impl<'a> From<&'a JobRun> for StoredRun<'a> {
             attempts: run.attempts,
             errors: run.errors.iter().map(to_chain).collect(),
             results: run.results.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            undo_errors: run.undo_errors.iter().map(to_chain).collect(),
+            due: run.due.map(micros),
+            runs: run.runs,
         }
     }
 }
@@ -246,16 +312,11 @@ impl TryFrom<StoredRun<'_>> for JobRun {
                 .map(|(name, output)| StepRecord { name: name.into_owned(), output: output.into_owned() })
                 .collect(),
             attempts: stored.attempts,
-            errors: stored
-                .errors
-                .into_iter()
-                .filter_map(|chain| from_chain(chain).transpose())
-                .collect::<Result<_, FormError>>()?,
-            results: stored
-                .results
-                .into_iter()
-                .map(|(name, value)| Ok((name.into_owned(), Value::try_from(value)?)))
-                .collect::<Result<_, FormError>>()?,
+            errors: chains(stored.errors)?,
+            undo_errors: chains(stored.undo_errors)?,
+            results: named_values(stored.results)?,
+            due: stored.due.map(moment),
+            runs: stored.runs,
         })
     }
 }
@@ -348,4 +409,17 @@ impl TryFrom<StoredRequest<'_>> for StateRequest {
             deadline: stored.deadline.map(moment),
         })
     }
+}
+
+fn chains(stored: Vec<Vec<StoredError<'_>>>) -> Result<Vec<ErrorDetail>, FormError> {
+    stored.into_iter().filter_map(|chain| from_chain(chain).transpose()).collect()
+}
+
+fn named_values(stored: Vec<(Cow<'_, str>, StoredValue<'_>)>) -> Result<Vec<(String, Value)>, FormError> {
+    stored.into_iter().map(|(name, value)| Ok((name.into_owned(), Value::try_from(value)?))).collect()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

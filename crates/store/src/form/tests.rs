@@ -9,6 +9,8 @@ const SPEC: &str = include_str!("../../forms/v1/spec.json");
 const RUN: &str = include_str!("../../forms/v1/run.json");
 const SETTINGS: &str = include_str!("../../forms/v1/settings.json");
 const REQUEST: &str = include_str!("../../forms/v1/request.json");
+const SPEC_2: &str = include_str!("../../forms/v2/spec.json");
+const RUN_2: &str = include_str!("../../forms/v2/run.json");
 
 fn sample() -> JobRecord {
     samples::every_field(samples::id(1))
@@ -42,6 +44,31 @@ fn version_1_is_what_is_written() {
     assert_eq!(json(&encode_request(&record.request.unwrap()).unwrap()), json(REQUEST.as_bytes()));
 }
 
+/// Of what version 2 added, each alone makes a form of that version.
+#[test]
+fn version_2_reads_and_is_what_is_written() {
+    let record = samples::every_field_of_2(samples::id(1));
+    exactly(&decode_spec(SPEC_2.as_bytes()).unwrap(), &*record.spec);
+    exactly(&decode_run(RUN_2.as_bytes()).unwrap(), &record.run);
+    assert_eq!(json(&encode_spec(&record.spec).unwrap()), json(SPEC_2.as_bytes()));
+    assert_eq!(json(&encode_run(&record.run).unwrap()), json(RUN_2.as_bytes()));
+    let (spec, run) = (samples::job(samples::id(1)).spec, JobRun::new());
+    for newer in [
+        JobSpec { call: record.spec.call.clone(), ..(*spec).clone() },
+        JobSpec { run_of: record.spec.run_of, ..(*spec).clone() },
+    ] {
+        assert_eq!(json(&encode_spec(&newer).unwrap())["v"], 2);
+    }
+    for newer in [
+        JobRun { undo_errors: record.run.undo_errors.clone(), ..run.clone() },
+        JobRun { due: record.run.due, ..run.clone() },
+        JobRun { runs: 1, ..run.clone() },
+    ] {
+        assert_eq!(json(&encode_run(&newer).unwrap())["v"], 2);
+    }
+    assert_eq!(json(&encode_run(&run).unwrap())["v"], 1);
+}
+
 #[test]
 fn the_least_that_version_1_can_hold_reads() {
     let least = r#"{"v":1,"state":2,"status":"","ran":0,"progress":[0,0,0],"cancellable":true,"attempts":0}"#;
@@ -64,6 +91,8 @@ fn a_later_version_is_refused_whatever_it_looks_like() {
         assert!(refusal.contains("form version 2"), "{refusal}");
         assert!(refusal.contains("up to 1"), "{refusal}");
     }
+    let refusal = decode_run(RUN_2.replacen("\"v\": 2", "\"v\": 3", 1).as_bytes()).unwrap_err().to_string();
+    assert!(refusal.contains("form version 3") && refusal.contains("up to 2"), "{refusal}");
 }
 
 #[test]

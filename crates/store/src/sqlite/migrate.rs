@@ -1,14 +1,24 @@
 //! Brings a database file to the schema of this version.
 
 use super::error::backend;
+use super::row;
+use crate::form;
 use cimwright_jobs::StoreError;
-use sqlx::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqliteConnection};
 
 /// The scripts, in order; the number of those applied is the file's `user_version`. A script that has been released is never
 /// changed: another one follows it.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_jobs.sql"), include_str!("../../migrations/0002_outbox.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_jobs.sql"),
+    include_str!("../../migrations/0002_outbox.sql"),
+    include_str!("../../migrations/0003_schedule.sql"),
+];
+
+/// The script after which the elements of the jobs that are there have to be written into their column.
+const ADDS_ELEMENTS: &str = "ADD COLUMN elements";
+
+/// How many jobs are read at a time while their elements are added.
+const PAGE: i64 = 500;
 
 /// What a file of ours has as its `application_id`: "CWJS".
 const APPLICATION_ID: i64 = 0x4357_4a53;
@@ -55,6 +65,9 @@ pub(crate) async fn bring_up(
         let failed = |e| backend(format!("applying schema version {number}"), e);
         let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         transaction.execute(sqlx::raw_sql(*script)).await.map_err(failed)?;
+        if script.contains(ADDS_ELEMENTS) {
+            add_elements(&mut transaction).await?;
+        }
         let stamp = format!("PRAGMA application_id = {application_id}; PRAGMA user_version = {number}");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(stamp))).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -63,9 +76,40 @@ pub(crate) async fn bring_up(
     Ok(())
 }
 
+/// Reads the specs of all jobs and says in the new column which elements they are tied to; triggers do the rest.
+async fn add_elements(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let failed = |e| backend("adding the elements of jobs", e);
+    let mut after: Vec<u8> = Vec::new();
+    loop {
+        let rows = sqlx::query("SELECT id, spec FROM job WHERE id > ?1 ORDER BY id LIMIT ?2")
+            .bind(after.clone())
+            .bind(PAGE)
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failed)?;
+        for row in &rows {
+            after = row.try_get(0).map_err(failed)?;
+            let spec: &[u8] = row.try_get(1).map_err(failed)?;
+            // A spec that cannot be read hides no other job; it is told when the job is asked for.
+            let Ok(spec) = form::decode_spec(spec) else { continue };
+            let Some(elements) = row::elements(&spec) else { continue };
+            sqlx::query("UPDATE job SET elements = ?1 WHERE id = ?2")
+                .bind(elements)
+                .bind(after.clone())
+                .execute(&mut *conn)
+                .await
+                .map_err(failed)?;
+        }
+        if rows.len() < PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     async fn empty() -> SqliteConnection {
         SqliteConnection::connect("sqlite::memory:").await.unwrap()
@@ -78,6 +122,41 @@ mod tests {
         migrate(&mut conn).await.unwrap();
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut conn).await.unwrap();
         assert_eq!(version, MIGRATIONS.len() as i64);
+    }
+
+    #[tokio::test]
+    async fn jobs_that_were_there_before_get_their_elements() {
+        let mut conn = empty().await;
+        conn.execute(sqlx::raw_sql(MIGRATIONS[0])).await.unwrap();
+        conn.execute(AssertSqlSafe(format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1"
+        )))
+        .await
+        .unwrap();
+        // As the first version wrote it, and more than one page.
+        for n in 0..1_200u128 {
+            let job =
+                if n % 2 == 0 { samples::every_field(samples::id(n)) } else { samples::job(samples::id(n)) };
+            let spec = if n == 4 { b"damaged".to_vec() } else { form::encode_spec(&job.spec).unwrap() };
+            sqlx::query(
+                "INSERT INTO job (id, family, owner, priority, submitted, state, ended, waiting, settings, spec, run) \
+                 VALUES (?1, 'f', 'o', 1, 0, 2, 0, 1, ?2, ?3, ?2)",
+            )
+            .bind(row::key(job.id()))
+            .bind(b"{}".to_vec())
+            .bind(spec)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        }
+        migrate(&mut conn).await.unwrap();
+        let element = &samples::every_field(samples::id(0)).spec.affected[0].element.clone();
+        let tied: i64 = sqlx::query_scalar("SELECT count(*) FROM job_element WHERE element = ?1")
+            .bind(row::element(cimwright_jobs::ElementKey::of(element)))
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(tied, 599);
     }
 
     #[tokio::test]

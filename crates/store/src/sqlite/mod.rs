@@ -1,11 +1,12 @@
 //! The default store: one SQLite file, one process.
 //!
 //! - `writer`: the only one that writes; many callers share a commit.
-//! - `work`, `leave`, `outbox`: what it does, one type per method of the traits.
+//! - `work`, `again`, `leave`, `outbox`: what it does, one type per method of the traits.
 //! - `read`: connections that only read, beside the writer.
 //! - `cache`: records that cost no SQL at all.
 //! - `migrate`, `lock`: what happens when the file is opened.
 
+mod again;
 mod cache;
 pub(crate) mod error;
 mod leave;
@@ -18,11 +19,12 @@ mod work;
 mod writer;
 
 use crate::form;
+use again::{Recur, Reschedule};
 use async_trait::async_trait;
 use cache::{Cache, Lookup};
 use cimwright_jobs::{
-    Candidate, ChangeObserver, Entry, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun, JobSettings,
-    JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest, StoreError,
+    Candidate, ChangeObserver, ElementKey, Entry, Holder, JobCounts, JobFilter, JobId, JobRecord, JobRun,
+    JobSettings, JobStore, Lease, Outbox, Outgoing, QueueState, Queued, StateRequest, StoreError,
 };
 use error::backend;
 use leave::{AbandonLeases, Expire, Remove, TrimHistory};
@@ -152,6 +154,24 @@ impl JobStore for SqliteStore {
         read::candidates(&self.readers, now, per_owner, limit).await
     }
 
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        read::due(&self.readers, now, limit).await
+    }
+
+    async fn next_due(&self, now: SystemTime) -> Result<Option<SystemTime>, StoreError> {
+        read::next_due(&self.readers, now).await
+    }
+
+    async fn of_element(
+        &self,
+        element: ElementKey,
+        family: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        read::of_element(&self.readers, element, family, after, limit).await
+    }
+
     async fn claim(
         &self,
         id: JobId,
@@ -172,6 +192,25 @@ impl JobStore for SqliteStore {
 
     async fn release(&self, lease: &Lease, run: &JobRun) -> Result<(), StoreError> {
         self.queue.run(Record::new(lease, run, true)?).await
+    }
+
+    async fn recur(
+        &self,
+        lease: &Lease,
+        past: &JobRecord,
+        run: &JobRun,
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        self.queue.run(Recur::new(lease, past, run, now)?).await
+    }
+
+    async fn reschedule(
+        &self,
+        lease: &Lease,
+        run: &JobRun,
+        settings: &JobSettings,
+    ) -> Result<(), StoreError> {
+        self.queue.run(Reschedule::new(lease, run, settings)?).await
     }
 
     async fn request(

@@ -5,7 +5,7 @@ use super::row;
 use super::work::unreadable;
 use crate::fair::take_turns;
 use crate::form::{self, micros};
-use cimwright_jobs::{Candidate, JobFilter, JobId, JobRecord, StoreError};
+use cimwright_jobs::{Candidate, ElementKey, JobFilter, JobId, JobRecord, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
@@ -43,10 +43,36 @@ const HISTORY: &str = "SELECT spec, run, settings, NULL FROM history WHERE id = 
 
 const RECENT_HISTORY: &str = "SELECT spec, run, settings, NULL FROM history ORDER BY seq DESC LIMIT ?1";
 
+const DUE: &str = "SELECT spec, run, settings, request FROM job INDEXED BY job_due \
+     WHERE due_at <= ?1 AND (lease_expires IS NULL OR lease_expires <= ?1) ORDER BY due_at, id LIMIT ?2";
+
+const OVER: &str = "SELECT spec, run, settings, request FROM job INDEXED BY job_until \
+     WHERE until_at <= ?1 AND (lease_expires IS NULL OR lease_expires <= ?1) ORDER BY until_at, id LIMIT ?2";
+
+const NEXT_DUE: &str = "SELECT min(due_at) FROM job INDEXED BY job_due WHERE due_at > ?1";
+
+const NEXT_OVER: &str = "SELECT min(until_at) FROM job INDEXED BY job_until WHERE until_at > ?1";
+
+const OF_ELEMENT: &str = "SELECT spec, run, settings, request FROM job_element e CROSS JOIN job ON job.id = e.id \
+     WHERE e.element = ?4 AND e.id > ?1 AND job.family = ?3 ORDER BY e.id LIMIT ?2";
+
 /// All of them, for the test that looks at their plans.
 #[cfg(test)]
-pub(super) const QUERIES: [&str; 8] =
-    [ONE, ALL, OF_FAMILY, UNFINISHED, UNFINISHED_OF_FAMILY, CANDIDATES, HISTORY, RECENT_HISTORY];
+pub(super) const QUERIES: [&str; 13] = [
+    ONE,
+    ALL,
+    OF_FAMILY,
+    UNFINISHED,
+    UNFINISHED_OF_FAMILY,
+    CANDIDATES,
+    HISTORY,
+    RECENT_HISTORY,
+    DUE,
+    OVER,
+    NEXT_DUE,
+    NEXT_OVER,
+    OF_ELEMENT,
+];
 
 /// The job with this id.
 pub(super) async fn load(pool: &SqlitePool, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
@@ -111,6 +137,62 @@ pub(super) async fn candidates(
         found.push(candidate(&row).map_err(failed)?);
     }
     Ok(take_turns(found, limit))
+}
+
+/// Jobs without a driver whose time has come.
+pub(super) async fn due(
+    pool: &SqlitePool,
+    now: SystemTime,
+    limit: usize,
+) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+    let failed = |e| backend("looking for jobs that are due", e);
+    let mut records: Vec<Arc<JobRecord>> = Vec::new();
+    // What is over comes first: it makes room.
+    for sql in [OVER, DUE] {
+        let mut rows = sqlx::query(sql).bind(micros(now)).bind(row::limit(limit)).fetch(pool);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let record = row::record(&row)?;
+            if records.len() < limit && records.iter().all(|r| r.id() != record.id()) {
+                records.push(record);
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// When the next job is due.
+pub(super) async fn next_due(pool: &SqlitePool, now: SystemTime) -> Result<Option<SystemTime>, StoreError> {
+    let mut next: Option<i64> = None;
+    for sql in [NEXT_DUE, NEXT_OVER] {
+        let found: Option<i64> = sqlx::query_scalar(sql)
+            .bind(micros(now))
+            .fetch_one(pool)
+            .await
+            .map_err(|e| backend("looking when a job is due", e))?;
+        next = next.into_iter().chain(found).min();
+    }
+    Ok(next.map(form::moment))
+}
+
+/// A page of the jobs of an element.
+pub(super) async fn of_element(
+    pool: &SqlitePool,
+    element: ElementKey,
+    family: &str,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+    let query = sqlx::query(OF_ELEMENT)
+        .bind(after.map(row::key).unwrap_or_default())
+        .bind(row::limit(limit))
+        .bind(family.to_owned())
+        .bind(row::element(element));
+    let mut rows = query.fetch(pool);
+    let mut records = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(|e| backend("listing the jobs of an element", e))? {
+        records.push(row::record(&row)?);
+    }
+    Ok(records)
 }
 
 async fn one(

@@ -1,7 +1,7 @@
 //! Rows of the job table.
 
 use crate::form::{self, micros};
-use cimwright_jobs::{JobId, JobRecord, JobRun, JobSettings, Lease, StoreError};
+use cimwright_jobs::{ElementKey, JobId, JobRecord, JobRun, JobSettings, JobSpec, Lease, StoreError};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite};
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 /// The columns that [`Columns::bind`] fills, in its order.
 pub(super) const COLUMNS: &str = "id, family, owner, priority, submitted, state, ended, waiting, finished, keep, removal_at, \
-     lease_holder, lease_token, lease_expires, request, settings, spec, run";
+     lease_holder, lease_token, lease_expires, request, settings, spec, run, due_at, until_at, elements";
 
 /// How many they are.
-pub(super) const COLUMN_COUNT: usize = 18;
+pub(super) const COLUMN_COUNT: usize = 21;
 
 /// A row that is about to be written.
 pub(super) struct Columns {
@@ -28,6 +28,8 @@ pub(super) struct Columns {
     request: Option<Vec<u8>>,
     settings: Vec<u8>,
     spec: Vec<u8>,
+    until: Option<i64>,
+    elements: Option<String>,
 }
 
 /// What the row says about the run.
@@ -37,6 +39,7 @@ pub(super) struct RunColumns {
     pub(super) ended: bool,
     pub(super) waiting: bool,
     pub(super) finished: Option<i64>,
+    pub(super) due: Option<i64>,
 }
 
 impl Columns {
@@ -56,6 +59,8 @@ impl Columns {
             request: request.map(form::encode_request).transpose()?,
             settings: form::encode_settings(&job.settings)?,
             spec: form::encode_spec(&job.spec)?,
+            until: until(&job.settings).filter(|_| !run.ended),
+            elements: elements(&job.spec),
             run,
         })
     }
@@ -88,6 +93,9 @@ impl Columns {
             .bind(self.settings.clone())
             .bind(self.spec.clone())
             .bind(self.run.form.clone())
+            .bind(self.run.due)
+            .bind(self.until)
+            .bind(self.elements.clone())
     }
 
     /// Whether the job has ended.
@@ -102,8 +110,9 @@ impl RunColumns {
             form: form::encode_run(run)?,
             state: i64::from(run.state.code()),
             ended: run.state.is_finished(),
-            waiting: run.state.wants_driver(),
+            waiting: run.state.wants_driver() && !run.waits_for_its_time(),
             finished: run.finished.map(micros),
+            due: run.due.filter(|_| run.waits_for_its_time()).map(micros),
         })
     }
 
@@ -151,6 +160,22 @@ pub(super) fn keep(settings: &JobSettings) -> Option<i64> {
     settings
         .delete_on_completion
         .then(|| i64::try_from(settings.time_before_removal.as_micros()).unwrap_or(LONGEST).min(LONGEST))
+}
+
+/// When the job is over, whether or not it has been run.
+pub(super) fn until(settings: &JobSettings) -> Option<i64> {
+    settings.schedule.until().map(micros)
+}
+
+/// The keys of the elements of a job; `None` if it has none.
+pub(super) fn elements(spec: &JobSpec) -> Option<String> {
+    let keys: Vec<String> = spec.elements().map(|e| element(ElementKey::of(e)).to_string()).collect();
+    (!keys.is_empty()).then(|| format!("[{}]", keys.join(",")))
+}
+
+/// The key of an element; SQLite knows signed numbers only.
+pub(super) fn element(key: ElementKey) -> i64 {
+    key.0.cast_signed()
 }
 
 /// A limit as SQL takes it.

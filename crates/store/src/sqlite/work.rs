@@ -173,6 +173,7 @@ impl Op for Record {
         let watched = watched(batch, id).await?;
         let done = sqlx::query(
             "UPDATE job SET run = ?1, state = ?2, ended = ?3, waiting = ?4, finished = ?5, removal_at = ?6 + keep, \
+             due_at = ?10, until_at = CASE WHEN ?3 THEN NULL ELSE until_at END, \
              lease_holder = CASE WHEN ?7 THEN NULL ELSE lease_holder END, \
              lease_token = CASE WHEN ?7 THEN NULL ELSE lease_token END, \
              lease_expires = CASE WHEN ?7 THEN NULL ELSE lease_expires END, \
@@ -188,6 +189,7 @@ impl Op for Record {
         .bind(ended || self.free)
         .bind(row::key(id))
         .bind(row::bytes(self.lease.token))
+        .bind(self.columns.due)
         .execute(&mut *batch.conn)
         .await?;
         if done.rows_affected() == 0 {
@@ -282,13 +284,15 @@ impl Op for Configure {
         let watched = watched(batch, self.id).await?;
         let row = sqlx::query(
             "UPDATE job SET settings = ?1, priority = ?2, keep = ?3, \
-             removal_at = CASE WHEN ended THEN finished + ?3 END \
+             removal_at = CASE WHEN ended THEN finished + ?3 END, \
+             until_at = CASE WHEN ended THEN NULL ELSE ?5 END \
              WHERE id = ?4 RETURNING spec, run, settings, request",
         )
         .bind(self.form.clone())
         .bind(i64::from(self.settings.priority))
         .bind(row::keep(&self.settings))
         .bind(row::key(self.id))
+        .bind(row::until(&self.settings))
         .fetch_optional(&mut *batch.conn)
         .await?;
         let Some(row) = row else { return Ok(Ok(None)) };
@@ -301,7 +305,11 @@ impl Op for Configure {
 }
 
 /// The record behind a row that an update returned: the one that is known, else the row itself.
-fn current(batch: &mut Batch<'_>, id: JobId, row: &SqliteRow) -> Result<Arc<JobRecord>, sqlx::Error> {
+pub(super) fn current(
+    batch: &mut Batch<'_>,
+    id: JobId,
+    row: &SqliteRow,
+) -> Result<Arc<JobRecord>, sqlx::Error> {
     match batch.known(id) {
         Some(record) => Ok(record),
         None => {

@@ -5,8 +5,7 @@ mod new;
 mod show;
 mod watch;
 
-use super::invoke::told_why;
-use super::watch as job_watch;
+use super::invoke::{told_to_the_end, told_why};
 use crate::exit::{CliError, Exit, remark, say};
 use crate::render::json;
 use crate::session::{Session, path_text};
@@ -154,13 +153,7 @@ async fn carry_out(
             }
             Ok(Exit::Ok)
         }
-        (JOB_STARTED, Some(job)) if call.wait => {
-            let exit = job_watch::follow(session, &job).await?;
-            if exit == Exit::Unsuccessful && !session.json {
-                told_why(session, &job, catalogues).await?;
-            }
-            Ok(exit)
-        }
+        (JOB_STARTED, Some(job)) if call.wait => told_to_the_end(session, &job, catalogues).await,
         (JOB_STARTED, Some(_)) => {
             if !session.json {
                 say(&format!("Job {id} goes on."))?;
@@ -175,7 +168,9 @@ async fn carry_out(
         (code, job) => {
             remark(&format!("cimwright: {} answered {code} ({})", call.method, meaning(code)));
             match job {
-                Some(job) if !session.json => told_why(session, &job, catalogues).await?,
+                Some(job) if !session.json => {
+                    told_why(session, &job, catalogues).await?;
+                }
                 Some(_) => {}
                 None => {
                     remark("  what to do: `cimwright jobs --only exception` lists the jobs that tell why")
