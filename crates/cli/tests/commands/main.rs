@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its ground gives way")]
 
 mod server;
+mod wsman;
 
 use server::{DONE, FAILED, GONE, RUNNING, Server};
 use std::process::{Command, Output};
