@@ -62,7 +62,7 @@ impl Client {
         if self.endpoint().protocol == Protocol::WsMan {
             return self.execute_wsman(request).await;
         }
-        let id = self.next_id();
+        let id = self.next_number();
         let endpoint = self.endpoint();
         let malformed = |reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason };
         let question = wire::question(&id.to_string(), request).map_err(malformed)?;
@@ -71,12 +71,12 @@ impl Client {
     }
 
     /// A number that no other message of this client has.
-    pub(crate) fn next_id(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Asks and waits for the whole answer.
-    pub(crate) async fn exchange(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
+    pub(crate) async fn exchange_soap(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
         self.transport.exchange(question).await
     }
 
