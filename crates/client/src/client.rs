@@ -62,7 +62,7 @@ impl Client {
         if self.endpoint().protocol == Protocol::WsMan {
             return self.execute_wsman(request).await;
         }
-        self.put(wire::question(&self.next_id().to_string(), request), request).await
+        self.put(wire::question(&self.next_number().to_string(), request), request).await
     }
 
     /// Sends a question and reads the answer as one to `request`.
@@ -78,12 +78,12 @@ impl Client {
     }
 
     /// A number that no other message of this client has.
-    pub(crate) fn next_id(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Asks and waits for the whole answer.
-    pub(crate) async fn exchange(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
+    pub(crate) async fn exchange_soap(&self, question: &Question) -> Result<bytes::Bytes, ClientError> {
         self.transport.exchange(question).await
     }
 
@@ -294,7 +294,7 @@ impl Client {
         let any = Query { select: None, from: ClassName::new(""), condition: None, fold_case: true };
         let request =
             Request { namespace: namespace.clone(), operation: Operation::ExecQuery { query: any } };
-        let question = wire::query(&self.next_id().to_string(), namespace, language, text);
+        let question = wire::query(&self.next_number().to_string(), namespace, language, text);
         let result = self.put(question, &request).await?;
         self.instances("ExecQuery", namespace, result)
     }

@@ -132,13 +132,13 @@ impl Client {
         ask: &Ask<'_>,
         repeatable: bool,
     ) -> Result<Answered, ClientError> {
-        let id = format!("uuid:{:08X}-0000-4000-8000-{:012X}", std::process::id(), self.next_id());
+        let id = format!("uuid:{:08X}-0000-4000-8000-{:012X}", std::process::id(), self.next_number());
         let endpoint = self.endpoint();
         let to = format!("{endpoint}/wsman");
         let target = Target { to: &to, namespace, class, keys };
         let body = encode_request(&id, &target, ask).into();
         let question = Question { headers: Vec::new(), body, repeatable, soap: true };
-        let answer = self.exchange(&question).await?;
+        let answer = self.exchange_soap(&question).await?;
         let limits = Limits { bytes: endpoint.max_answer, ..Limits::for_responses() };
         decode_response(&answer, &id, &limits)
             .map_err(|reason| ClientError::Malformed { endpoint: endpoint.to_string(), reason })?

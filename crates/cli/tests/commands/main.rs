@@ -3,6 +3,7 @@
 
 mod real;
 mod server;
+mod wsman;
 
 use server::{DONE, FAILED, GONE, RUNNING, Server};
 use std::process::{Command, Output};

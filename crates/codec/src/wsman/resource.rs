@@ -42,6 +42,10 @@ impl Resource {
     pub fn parse(uri: &str) -> (Self, ClassUris) {
         let uri = uri.trim();
         let uri = uri.split_once('?').map_or(uri, |(before, _)| before);
+        // What comes back in answers must not need to be escaped there.
+        if uri.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '&' | '"')) {
+            return (Self::Unknown, ClassUris::default());
+        }
         if uri == uris::CIM_XML_CLASS {
             return (Self::ClassRepository, ClassUris::default());
         }
@@ -185,6 +189,7 @@ mod tests {
             "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd",
             "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/",
             "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/a b",
+            "http://x\"><y>/wbem/wscim/1/cim-schema/2/X_Y",
             uris::WS_CIM_CLASS,
         ] {
             assert_eq!(Resource::parse(uri).0, Resource::Unknown, "{uri}");

@@ -1,13 +1,18 @@
 //! Messages of our own: what is read, what is refused and how, and that no input does harm.
 
 use super::compare::canonical;
-use cimwright_cim::{CimError, CimStatus, Instance, InstancePath, NamespaceName, ObjectPath, Param, Value};
-use cimwright_codec::cimxml::{Limits, parse_instance_text};
+use cimwright_cim::operation::AssociationFilter;
+use cimwright_cim::{
+    CimError, CimStatus, Class, Instance, InstancePath, KeyBinding, NamespaceName, ObjectPath, Param, Value,
+};
+use cimwright_codec::cimxml::{Limits, class_text, parse_instance_text};
 use cimwright_codec::wsman::{
-    Action, Fault, FaultCode, Filter, Refusal, Request, ResponseWriter, Subcode, decode_request,
-    encode_fault, fault_of, soap_action_fits,
+    Action, Answered, Ask, AskedFilter, EnumerationMode, Fault, FaultCode, Filter, ItemWriter, Refusal,
+    Request, Resource, ResponseWriter, Subcode, Target, decode_request, decode_response, encode_fault,
+    encode_request, fault_of, soap_action_fits,
 };
 use proptest::prelude::*;
+use std::time::Duration;
 
 const CLASS: &str = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/virtualization/v2/Msvm_StorageJob";
 
@@ -235,6 +240,81 @@ fn every_status_has_a_fault_and_keeps_its_number() {
     }
 }
 
+/// What a client writes, a server reads, and the other way round.
+#[test]
+fn both_halves_fit_together() {
+    let namespace = NamespaceName::new("root/virtualization/v2");
+    let keys = [KeyBinding { name: "InstanceID".into(), value: "7".into() }];
+    let target =
+        Target { to: "http://h/wsman", namespace: &namespace, class: "Msvm_StorageJob", keys: &keys };
+    let ask = |ask: &Ask<'_>| {
+        let request = decode_request(&encode_request("uuid:1", &target, ask), &Limits::default()).unwrap();
+        assert_eq!(request.header.namespace().as_ref(), Some(&namespace), "{ask:?}");
+        assert_eq!(request.header.message_id, "uuid:1");
+        request
+    };
+    let answered = |bytes: Vec<u8>| decode_response(&bytes, "uuid:1", &Limits::default()).unwrap();
+    let job = Instance::new("Msvm_StorageJob").with("Name", "a < b").with("Count", "2");
+    let request = ask(&Ask::Get);
+    assert_eq!((&request.action, request.header.selectors[0].value.as_str()), (&Action::Get, Some("7")));
+    let written = ResponseWriter::new(&request.header, "uuid:2", None).instance(&job);
+    assert_eq!(answered(written), Ok(Answered::Instance(job.clone())));
+    let request = ask(&Ask::Put { instance: &job });
+    assert_eq!(request.header.modified_properties(), Some(vec!["Name".into(), "Count".into()]));
+    assert_eq!(request.action, Action::Put { representation: job.clone() });
+    let params = [
+        Param::new("Sizes", Value::uint16s([1, 2])),
+        Param::new("Inner", Value::Instance(Box::new(job.clone()))),
+    ];
+    let request = ask(&Ask::Invoke { method: "Do", params: &params });
+    let Action::Invoke { method, params } = &request.action else { panic!("no Invoke") };
+    assert_eq!((method.as_str(), &params[0].value), ("Do", &Some(Value::strings(["1", "2"]))));
+    assert_eq!(params[1].value, Some(Value::Instance(Box::new(job.clone()))));
+    let written =
+        ResponseWriter::new(&request.header, "uuid:2", None).method("Do", &[], Some(&Value::Uint32(4096)));
+    let Ok(Answered::Method(found)) = answered(written) else { panic!("no method") };
+    assert_eq!(found[0].value, Some("4096".into()));
+    let source = InstancePath::new(namespace.clone(), "X").with_key("K", "v");
+    let filter = AssociationFilter { role: Some("R".into()), ..AssociationFilter::default() };
+    for asked in [
+        AskedFilter::Wql("SELECT * FROM X WHERE A < 1"),
+        AskedFilter::Association { source: &source, associated: true, filter: &filter },
+    ] {
+        let request = ask(&Ask::Enumerate { mode: EnumerationMode::ObjectAndEpr, filter: Some(asked) });
+        let Action::Enumerate(enumerate) = &request.action else { panic!("no Enumerate") };
+        match &enumerate.filter {
+            Some(Filter::Query { text, .. }) => assert_eq!(text, "SELECT * FROM X WHERE A < 1"),
+            Some(Filter::Association(query)) => {
+                assert_eq!((&query.source, query.associated, &query.filter), (&source, true, &filter));
+            }
+            other => panic!("{other:?}"),
+        }
+        let located = Instance { path: Some(source.clone()), ..job.clone() };
+        let mut items = ItemWriter::new(&request.header.uris, Some(&namespace), enumerate.mode, false, None);
+        items.push(&located);
+        let written = ResponseWriter::new(&request.header, "uuid:2", None);
+        let written = written.enumerated(Duration::from_secs(60), "context", Some(items));
+        let expected = Answered::Items { items: vec![located], context: Some("context".into()) };
+        assert_eq!(answered(written), Ok(expected));
+    }
+    assert!(matches!(ask(&Ask::Pull { context: "c" }).action, Action::Pull(_)));
+    assert_eq!(ask(&Ask::Delete).action, Action::Delete);
+    let class = encode_request("uuid:1", &target, &Ask::GetClass);
+    let class = decode_request(&class, &Limits::default()).unwrap();
+    assert_eq!(class.header.resource, Some(Resource::ClassRepository));
+    let text = class_text(&Class::new("Msvm_StorageJob"));
+    let written = ResponseWriter::new(&class.header, "uuid:2", None).class_text(&text);
+    assert!(matches!(answered(written), Ok(Answered::Class(class)) if class.name.is("Msvm_StorageJob")));
+    let error = CimError::new(CimStatus::NamespaceNotEmpty, "not now");
+    assert_eq!(answered(encode_fault(&fault_of(&error, false), "uuid:2", "uuid:1")), Err(error));
+    let other = ResponseWriter::new(&request_of(GET), "uuid:2", None).empty();
+    assert!(decode_response(&other, "uuid:1", &Limits::default()).unwrap_err().contains("uuid:ABC-def"));
+}
+
+fn request_of(action: &str) -> cimwright_codec::wsman::Header {
+    decode(&envelope(action, "", "")).unwrap().header
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -258,6 +338,7 @@ proptest! {
                 _ => bytes.insert(at.min(bytes.len()), byte),
             }
         }
+        let _ = decode_response(&bytes, "uuid:ABC-def", &Limits::default());
         if let Err(refusal) = decode_request(&bytes, &Limits::default()) {
             encode_fault(&refusal.fault, "uuid:1", &refusal.message_id);
         }
