@@ -95,6 +95,7 @@ fn only_reads(request: &SimpleRequest) -> bool {
     let Ok(Request { operation, .. }) = &request.request else { return true };
     match operation {
         O::GetInstance { .. }
+        | O::GetProperty { .. }
         | O::EnumerateInstances { .. }
         | O::EnumerateInstanceNames { .. }
         | O::Associators { .. }
