@@ -1,7 +1,8 @@
 //! The object manager: takes an operation and a user, and answers from the class repository, a provider or the jobs.
 //!
 //! Read in this order: [`broker`] (the one entrance), `authorize` (who may what), `registry` (who answers for which class),
-//! then the module of the operation: `classes`, `instances`, `associations`, `query`, `pull`, `methods`. What is special about
+//! then the module of the operation: `classes`, `instances`, `associations`, `query`, `pull`, `methods`, and where something is
+//! changed `changes`, `properties` and `loaded` (what clients put in). [`interop`] describes the server. What is special about
 //! jobs is in `job_instance` (how a stored job looks), `job_settings` (what a client may change on it) and `job_control`
 //! (GetError, RequestStateChange and their kin). Large answers are an [`ObjectStream`], so that a million jobs never lie in
 //! memory at once.

@@ -82,7 +82,14 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         }
         JobStoreKind::Memory => Arc::new(MemoryRepository::new()),
     };
+    let began = tokio::time::Instant::now();
     let content = repository.load().await?;
+    tracing::info!(
+        classes = content.classes.len(),
+        instances = content.instances.len(),
+        millis = began.elapsed().as_millis(),
+        "read what clients have loaded"
+    );
     let mut builder = Broker::builder(jobs.clone())
         .embedded_parser(Arc::new(parse_instance_text))
         .repository(repository, content)

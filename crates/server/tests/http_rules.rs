@@ -107,13 +107,26 @@ async fn what_is_wrong_with_the_http_is_told_without_cim_error() {
 #[tokio::test]
 async fn only_post_is_served() {
     let server = TestServer::start();
-    for (method, status) in [("GET", 405), ("PUT", 405), ("OPTIONS", 405), ("FROB", 501)] {
+    for (method, status) in [("GET", 405), ("PUT", 405), ("FROB", 501)] {
         let reply = server.ask(format!("{method} /cimom HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         assert_eq!(reply.status, status, "{method}");
         assert!(reply.header("Allow").unwrap().starts_with("POST"), "{method}");
     }
     let reply = server.ask(post().line("POST /wsman HTTP/1.1").bytes()).await;
     assert!(reply.body.contains("SchemaValidationError"), "WS-Management has its own place: {reply:?}");
+}
+
+#[tokio::test]
+async fn options_tell_what_the_server_can_do() {
+    let server = TestServer::start();
+    let reply = server.ask(post().line("OPTIONS /cimom HTTP/1.1").bytes()).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("Opt").unwrap().ends_with("ns=77"));
+    let groups = reply.header("77-CIMSupportedFunctionalGroups").unwrap();
+    assert!(groups.contains("schema-manipulation"), "{groups}");
+    assert_eq!(reply.header("77-CIMSupportsMultipleOperations"), Some(""));
+    let reply = server.ask("OPTIONS /cimom HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()).await;
+    assert_eq!(reply.status, 401, "only to those who may ask");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use hyper::{Method, Response, StatusCode, Version};
 
 /// The extension that an M-POST request declares with `Man` (DSP0200 6.2, RFC 2774).
 const EXTENSION_URI: &str = "http://www.dmtf.org/cim/mapping/http/v1.0";
-const METHODS: &str = "POST, M-POST";
+const METHODS: &str = "POST, M-POST, OPTIONS";
 
 const CIM_OPERATION: HeaderName = HeaderName::from_static("cimoperation");
 const CIM_METHOD: HeaderName = HeaderName::from_static("cimmethod");
@@ -39,9 +39,9 @@ impl Extension {
     }
 }
 
-/// Refuses other methods than POST and M-POST.
+/// Refuses other methods than POST, M-POST and OPTIONS.
 pub(super) fn check_method(parts: &Parts) -> Result<(), Box<Response<ResponseBody>>> {
-    if parts.method == Method::POST {
+    if parts.method == Method::POST || parts.method == Method::OPTIONS {
         return Ok(());
     }
     if parts.method.as_str() != "M-POST" {

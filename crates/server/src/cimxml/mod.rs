@@ -3,6 +3,7 @@
 //! The checks are in the order in which DSP0200 has a server make them: method, credentials, headers, body. What is wrong up
 //! to there is answered on the level of HTTP; everything later in a message with status 200.
 
+mod capabilities;
 mod headers;
 mod respond;
 
@@ -14,7 +15,7 @@ use cimwright_cim::{Operation, Request};
 use cimwright_codec::cimxml::{SimpleRequest, decode_request};
 use futures_util::FutureExt as _;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use respond::Call;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -40,6 +41,9 @@ pub(crate) async fn handle(
         Ok(principal) => principal,
         Err(refused) => return http::refuse(refused, connection),
     };
+    if parts.method == Method::OPTIONS {
+        return capabilities::answer();
+    }
     let extension = match headers::check(&parts) {
         Ok(extension) => extension,
         Err(response) => return *response,
@@ -91,6 +95,7 @@ fn only_reads(request: &SimpleRequest) -> bool {
     let Ok(Request { operation, .. }) = &request.request else { return true };
     match operation {
         O::GetInstance { .. }
+        | O::GetProperty { .. }
         | O::EnumerateInstances { .. }
         | O::EnumerateInstanceNames { .. }
         | O::Associators { .. }

@@ -20,9 +20,10 @@ pub(super) struct StoredClass<'a> {
     methods: Vec<StoredMethod<'a>>,
 }
 
-/// Type and shape of a property or parameter.
+/// A [`Property`]. Its shape is spelled out as that of a parameter is: a flattened struct would be the same text, but reading it
+/// takes several times as long, and a start reads every class.
 #[derive(Serialize, Deserialize)]
-struct StoredElement<'a> {
+pub(super) struct StoredProperty<'a> {
     name: Cow<'a, str>,
     #[serde(rename = "type")]
     cim_type: Cow<'a, str>,
@@ -34,13 +35,6 @@ struct StoredElement<'a> {
     embedded: Option<StoredEmbedded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of_class: Option<Cow<'a, str>>,
-}
-
-/// A [`Property`].
-#[derive(Serialize, Deserialize)]
-pub(super) struct StoredProperty<'a> {
-    #[serde(flatten)]
-    element: StoredElement<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<StoredValue<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,8 +64,17 @@ struct StoredMethod<'a> {
 /// A [`Parameter`].
 #[derive(Serialize, Deserialize)]
 struct StoredParameter<'a> {
-    #[serde(flatten)]
-    element: StoredElement<'a>,
+    name: Cow<'a, str>,
+    #[serde(rename = "type")]
+    cim_type: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    array: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    embedded: Option<StoredEmbedded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of_class: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     qualifiers: Vec<StoredQualifier<'a>>,
 }
@@ -130,14 +133,12 @@ impl TryFrom<StoredClass<'_>> for Class {
 impl<'a> From<&'a Property> for StoredProperty<'a> {
     fn from(property: &'a Property) -> Self {
         Self {
-            element: StoredElement {
-                name: property.name.as_str().into(),
-                cim_type: property.cim_type.keyword().into(),
-                array: property.is_array,
-                size: property.array_size,
-                embedded: property.embedded.map(Into::into),
-                of_class: property.reference_class.as_ref().map(|n| n.as_str().into()),
-            },
+            name: property.name.as_str().into(),
+            cim_type: property.cim_type.keyword().into(),
+            array: property.is_array,
+            size: property.array_size,
+            embedded: property.embedded.map(Into::into),
+            of_class: property.reference_class.as_ref().map(|n| n.as_str().into()),
             value: property.value.as_ref().map(Into::into),
             origin: property.class_origin.as_ref().map(|n| n.as_str().into()),
             propagated: property.propagated,
@@ -150,15 +151,14 @@ impl TryFrom<StoredProperty<'_>> for Property {
     type Error = FormError;
 
     fn try_from(stored: StoredProperty<'_>) -> Result<Self, FormError> {
-        let element = stored.element;
         Ok(Self {
-            name: Name::new(element.name),
-            cim_type: cim_type(element.cim_type)?,
-            is_array: element.array,
-            array_size: element.size,
+            name: Name::new(stored.name),
+            cim_type: cim_type(stored.cim_type)?,
+            is_array: stored.array,
+            array_size: stored.size,
             value: stored.value.map(Value::try_from).transpose()?,
-            embedded: element.embedded.map(Into::into),
-            reference_class: element.of_class.map(Name::new),
+            embedded: stored.embedded.map(Into::into),
+            reference_class: stored.of_class.map(Name::new),
             class_origin: stored.origin.map(Name::new),
             propagated: stored.propagated,
             qualifiers: each(stored.qualifiers)?,
@@ -197,14 +197,12 @@ impl TryFrom<StoredMethod<'_>> for Method {
 impl<'a> From<&'a Parameter> for StoredParameter<'a> {
     fn from(parameter: &'a Parameter) -> Self {
         Self {
-            element: StoredElement {
-                name: parameter.name.as_str().into(),
-                cim_type: parameter.cim_type.keyword().into(),
-                array: parameter.is_array,
-                size: parameter.array_size,
-                embedded: parameter.embedded.map(Into::into),
-                of_class: parameter.reference_class.as_ref().map(|n| n.as_str().into()),
-            },
+            name: parameter.name.as_str().into(),
+            cim_type: parameter.cim_type.keyword().into(),
+            array: parameter.is_array,
+            size: parameter.array_size,
+            embedded: parameter.embedded.map(Into::into),
+            of_class: parameter.reference_class.as_ref().map(|n| n.as_str().into()),
             qualifiers: parameter.qualifiers.iter().map(Into::into).collect(),
         }
     }
@@ -214,14 +212,13 @@ impl TryFrom<StoredParameter<'_>> for Parameter {
     type Error = FormError;
 
     fn try_from(stored: StoredParameter<'_>) -> Result<Self, FormError> {
-        let element = stored.element;
         Ok(Self {
-            name: Name::new(element.name),
-            cim_type: cim_type(element.cim_type)?,
-            is_array: element.array,
-            array_size: element.size,
-            embedded: element.embedded.map(Into::into),
-            reference_class: element.of_class.map(Name::new),
+            name: Name::new(stored.name),
+            cim_type: cim_type(stored.cim_type)?,
+            is_array: stored.array,
+            array_size: stored.size,
+            embedded: stored.embedded.map(Into::into),
+            reference_class: stored.of_class.map(Name::new),
             qualifiers: each(stored.qualifiers)?,
         })
     }

@@ -1,6 +1,7 @@
 //! What was stored once must be readable for ever.
 
 use super::*;
+use crate::repository::conformance as loaded;
 use crate::samples;
 use cimwright_jobs::JobRecord;
 use proptest::prelude::*;
@@ -11,6 +12,25 @@ const SETTINGS: &str = include_str!("../../forms/v1/settings.json");
 const REQUEST: &str = include_str!("../../forms/v1/request.json");
 const SPEC_2: &str = include_str!("../../forms/v2/spec.json");
 const RUN_2: &str = include_str!("../../forms/v2/run.json");
+
+const CLASS: &str = include_str!("../../forms/v1/class.json");
+const QUALIFIER: &str = include_str!("../../forms/v1/qualifier.json");
+const INSTANCE: &str = include_str!("../../forms/v1/instance.json");
+
+/// The files hold exactly these, so they are never changed.
+#[test]
+fn what_clients_loaded_reads_and_is_written_as_version_1() {
+    let (class, qualifier) = (loaded::class("ACME_Note", Some("ACME_Thing")), loaded::qualifier());
+    let note = loaded::note(1, "a \"note\"");
+    exactly(&decode_class(CLASS.as_bytes()).unwrap(), &class);
+    exactly(&decode_qualifier(QUALIFIER.as_bytes()).unwrap(), &qualifier);
+    exactly(&decode_instance(INSTANCE.as_bytes()).unwrap(), &note);
+    assert_eq!(json(&encode_class(&class).unwrap()), json(CLASS.as_bytes()));
+    assert_eq!(json(&encode_qualifier(&qualifier).unwrap()), json(QUALIFIER.as_bytes()));
+    assert_eq!(json(&encode_instance(&note).unwrap()), json(INSTANCE.as_bytes()));
+    let later = CLASS.replacen("\"v\": 1", "\"v\": 2", 1);
+    assert!(matches!(decode_class(later.as_bytes()), Err(FormError::Version { found: 2, .. })));
+}
 
 fn sample() -> JobRecord {
     samples::every_field(samples::id(1))

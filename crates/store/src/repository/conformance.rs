@@ -76,7 +76,7 @@ fn here() -> NamespaceName {
     NamespaceName::new("root/test")
 }
 
-fn qualifier() -> QualifierDeclaration {
+pub(crate) fn qualifier() -> QualifierDeclaration {
     QualifierDeclaration {
         name: "Key".into(),
         cim_type: CimType::Boolean,
@@ -88,7 +88,7 @@ fn qualifier() -> QualifierDeclaration {
     }
 }
 
-fn class(name: &str, superclass: Option<&str>) -> Class {
+pub(crate) fn class(name: &str, superclass: Option<&str>) -> Class {
     let mut class = Class { superclass: superclass.map(Into::into), ..Class::new(name) };
     let mut id = Property::new("Id", CimType::Uint32, None);
     id.qualifiers.push(Qualifier::flag("Key"));
@@ -112,7 +112,7 @@ fn class(name: &str, superclass: Option<&str>) -> Class {
     class
 }
 
-fn note(id: u32, text: &str) -> Instance {
+pub(crate) fn note(id: u32, text: &str) -> Instance {
     let mut note = Instance::new("ACME_Note").with("Id", Value::Uint32(id)).with("Text", text);
     note.path = Some(InstancePath::new(here(), "ACME_Note").with_key("Id", Value::Uint32(id)));
     note

@@ -4,7 +4,7 @@ mod memory;
 mod sqlite;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 pub use memory::MemoryRepository;
 pub use sqlite::SqliteRepository;

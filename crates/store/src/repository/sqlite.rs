@@ -72,14 +72,10 @@ impl RepositoryStore for SqliteRepository {
             let declaration = form::decode_qualifier(blob(&row)?).map_err(damaged)?;
             content.qualifiers.push((namespace(&row, 0)?, declaration));
         }
-        for row in rows(&mut conn, "SELECT namespace, form FROM class ORDER BY seq").await? {
-            let class = form::decode_class(blob(&row)?).map_err(damaged)?;
-            content.classes.push((namespace(&row, 0)?, class));
-        }
-        for row in rows(&mut conn, "SELECT namespace, form FROM instance").await? {
-            let instance = form::decode_instance(blob(&row)?).map_err(damaged)?;
-            content.instances.push((namespace(&row, 0)?, instance));
-        }
+        let classes = rows(&mut conn, "SELECT namespace, form FROM class ORDER BY seq").await?;
+        content.classes = decoded(&classes, form::decode_class)?;
+        let instances = rows(&mut conn, "SELECT namespace, form FROM instance").await?;
+        content.instances = decoded(&instances, form::decode_instance)?;
         Ok(content)
     }
 
@@ -199,6 +195,30 @@ async fn rows(
     sql: &'static str,
 ) -> Result<Vec<sqlx::sqlite::SqliteRow>, RepositoryError> {
     sqlx::query(sql).fetch_all(conn).await.map_err(|e| of_store(backend("reading the repository", e)))
+}
+
+/// The forms of many rows, in their order. A start waits for this, so all processors take part.
+fn decoded<T: Send>(
+    rows: &[sqlx::sqlite::SqliteRow],
+    decode: fn(&[u8]) -> Result<T, form::FormError>,
+) -> Result<Vec<(NamespaceName, T)>, RepositoryError> {
+    let one = |row| Ok((namespace(row, 0)?, decode(blob(row)?).map_err(damaged)?));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let share = rows.len().div_ceil(threads).max(64);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = rows
+            .chunks(share)
+            .map(|part| {
+                scope.spawn(move || part.iter().map(one).collect::<Result<Vec<_>, RepositoryError>>())
+            })
+            .collect();
+        let mut all = Vec::with_capacity(rows.len());
+        for part in parts {
+            // A panic of a part is one of the whole.
+            all.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }
 
 fn namespace(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<NamespaceName, RepositoryError> {
