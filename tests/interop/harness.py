@@ -12,6 +12,8 @@ import pywbem
 from lxml import etree
 from pywbem import _tupleparse, _tupletree
 
+import end2end
+
 V1 = "root/virtualization"
 V2 = "root/virtualization/v2"
 
@@ -35,7 +37,7 @@ CERTIFICATE = pathlib.Path(os.environ["INTEROP_CERTIFICATE"])
 FULL_KIND, FULL_VALUE = os.environ["INTEROP_FULL"].split(":", 1)
 
 #: The grammar of CIM-XML, from pywbem's own tests.
-DTD = etree.DTD(os.environ["INTEROP_DTD"])
+DTD = etree.DTD(str(end2end.fetch() / "tests/dtd/DSP0203_2.4.0.dtd"))
 
 MIB = 1 << 20
 

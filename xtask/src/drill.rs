@@ -4,6 +4,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::server::{self, Profile};
+use crate::test::interop;
 use crate::{install, process, term};
 use std::path::PathBuf;
 use std::process::Command;
@@ -67,6 +68,16 @@ pub(crate) fn run(program: Program, options: &[String]) -> Result<()> {
     command.current_dir(process::workspace());
     if !helps {
         command.arg("--server").arg(server::build(Profile::Release)?);
+    }
+    if program == Program::Bench && !helps {
+        // Both are extra: without them, that part says so.
+        let schema = process::workspace().join("../shared/data/cim_schema_2.49.0Final-MOFs.zip");
+        if schema.is_file() && !passed.iter().any(|o| *o == "--schema") {
+            command.arg("--schema").arg(schema);
+        }
+        if let Ok(python) = install::python(&interop::requirements(), false) {
+            command.arg("--python").arg(python);
+        }
     }
     let status = command.args(passed).status();
     let failed =

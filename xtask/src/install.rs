@@ -186,50 +186,6 @@ pub(crate) fn python(requirements: &Path, may_install: bool) -> Result<PathBuf> 
     Ok(interpreter)
 }
 
-/// The source distribution of pywbem, in the version that `requirements` pins, unpacked: it has what the package leaves out, the
-/// grammar of CIM-XML (DSP0203) among it.
-pub(crate) fn pywbem_sources(requirements: &Path, may_install: bool) -> Result<PathBuf> {
-    let list = std::fs::read_to_string(requirements).map_err(Failure::io("read", requirements))?;
-    let Some(version) = list.lines().find_map(|line| line.strip_prefix("pywbem==")) else {
-        return Err(Failure::Server(format!("{} does not pin pywbem", requirements.display())));
-    };
-    let home = process::target_directory().join("pywbem-sources");
-    let sources = home.join(format!("pywbem-{version}"));
-    if sources.join("tests").is_dir() {
-        return Ok(sources);
-    }
-    let interpreter = python(requirements, may_install)?;
-    let archive = home.join(format!("pywbem-{version}.tar.gz"));
-    let mut download = Command::new(&interpreter);
-    download
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--no-binary",
-            "pywbem",
-            "--dest",
-        ])
-        .arg(&home)
-        .arg(format!("pywbem=={version}"));
-    let mut unpack = Command::new("tar");
-    unpack.arg("--extract").arg("--gzip").arg("--file").arg(&archive).arg("--directory").arg(&home);
-    if !may_install {
-        return Err(Failure::Missing {
-            what: format!("the sources of pywbem {version}"),
-            run: format!("{} && {}", process::line_of(&download), process::line_of(&unpack)),
-        });
-    }
-    std::fs::create_dir_all(&home).map_err(Failure::io("create", &home))?;
-    let start = Instant::now();
-    process::read(&mut download)?;
-    process::read(&mut unpack)?;
-    term::done(format_args!("downloaded the sources of pywbem {version}"), Some(start.elapsed()));
-    Ok(sources)
-}
-
 /// Unpacks a Debian package into a directory without installing it. Downloads are kept under the target directory.
 pub(crate) fn unpack(package: &str, into: &Path) -> Result<()> {
     let kept = process::target_directory().join("debian-packages");

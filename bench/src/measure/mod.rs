@@ -6,6 +6,7 @@
 //! - `convert`: a conversion as a job, against the same qemu-img command.
 //! - `scale`: the cost of one instance among many (`fill` makes the many).
 //! - `replica`: a replicated volume, against nbdcopy, cp and a volume that is not.
+//! - `mof`: the MOF compiler, against pywbem's.
 //! - `startup`: from nothing to the first answer, and memory.
 //! - `load`, `message`: the load generator, the same for both sides of every comparison.
 //! - `report`: the table.
@@ -15,6 +16,7 @@ mod convert;
 mod fill;
 mod load;
 mod message;
+mod mof;
 mod reads;
 mod replica;
 mod report;
@@ -43,7 +45,7 @@ pub struct Options {
     #[arg(long)]
     pub write: bool,
 
-    /// Only these parts: reads, statics, starts, convert, scale, startup, replica
+    /// Only these parts: reads, statics, starts, convert, scale, mof, startup, replica
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -63,6 +65,14 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
 
+    /// The archive with the MOF of the DMTF's schema, for the part mof
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+
+    /// The Python of an environment that has pywbem, for the part mof
+    #[arg(long, value_name = "FILE")]
+    pub python: Option<PathBuf>,
+
     /// Be the bare server that answers the bytes in this file
     #[arg(long, value_name = "FILE", hide = true)]
     pub bare_answer: Option<PathBuf>,
@@ -77,6 +87,7 @@ pub enum Part {
     Starts,
     Convert,
     Scale,
+    Mof,
     Startup,
     Replica,
 }
@@ -205,6 +216,9 @@ async fn measure(options: Options) -> Result<()> {
     }
     if wanted(Part::Scale) {
         scale::run(&bench, &mut report).await?;
+    }
+    if wanted(Part::Mof) {
+        mof::run(&bench, &options, &mut report).await?;
     }
     if wanted(Part::Startup) {
         startup::run(&bench, &mut report).await?;

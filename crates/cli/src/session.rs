@@ -8,7 +8,7 @@ use cimwright_client::{Client, ClientError};
 use cimwright_codec::uri;
 
 /// The names under which servers describe themselves (DSP1033).
-const INTEROP: [&str; 3] = ["root/interop", "interop", "root/PG_InterOp"];
+pub(crate) const INTEROP: [&str; 3] = ["root/interop", "interop", "root/PG_InterOp"];
 
 /// A connection to a server, with the namespaces the user named.
 pub(crate) struct Session {

@@ -23,9 +23,6 @@ const FILE_LIMIT: u64 = 3 << 30;
 const USERS: [(&str, &str); 4] =
     [("ada", "administrator"), ("olga", "operator"), ("otto", "operator"), ("rita", "reader")];
 
-/// The grammar of every answer, in the sources of pywbem.
-const GRAMMAR: &str = "tests/dtd/DSP0203_2.4.0.dtd";
-
 /// Variables of the environment that would reach into the connections of the tests.
 const FOREIGN: [&str; 7] = [
     "REQUESTS_CA_BUNDLE",
@@ -113,7 +110,6 @@ pub(crate) fn serve_and_run(options: &Options) -> Result<()> {
 
 fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, PathBuf)]) -> Result<()> {
     let python = install::python(&requirements(), false)?;
-    let grammar = install::pywbem_sources(&requirements(), false)?.join(GRAMMAR);
     let mut command = Command::new(python);
     command.arg("-B").arg(tests_directory().join("run.py"));
     if let Some(text) = &options.matching {
@@ -122,7 +118,6 @@ fn run_tests(options: &Options, setup: &Setup, server: &Server, more: &[(&str, P
     command
         .env("INTEROP_HTTP", format!("http://{}", server.addresses().http))
         .env("INTEROP_HTTPS", format!("https://{}", server.addresses().https))
-        .env("INTEROP_DTD", grammar)
         .env("INTEROP_PROGRAM", &setup.binary)
         .env("INTEROP_DATA", process::workspace().join("../shared/data"))
         .env("INTEROP_SERVER_PID", server.pid().to_string())

@@ -101,7 +101,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.only.contains(&Stage::Interop) {
         install::python(&interop::requirements(), options.may_install)?;
-        install::pywbem_sources(&interop::requirements(), options.may_install)?;
     }
     term::done("all there", None);
 

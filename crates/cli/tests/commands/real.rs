@@ -152,6 +152,43 @@ fn a_class_is_shown_and_what_is_written_back_compiles() {
 }
 
 #[test]
+fn what_is_loaded_is_there_and_loading_twice_is_the_same_as_once() {
+    const HOUSE: &str = "\
+Qualifier Key : boolean = false, Scope(property, reference), Flavor(DisableOverride, ToSubclass);
+Qualifier Association : boolean = false, Scope(association), Flavor(DisableOverride, ToSubclass);
+class X_Room { [Key] string Name; uint32 Size = 5; };
+[Association] class X_Door { [Key] X_Room REF From; [Key] X_Room REF To; };
+instance of X_Room as $hall { Name = \"hall\"; };
+instance of X_Room as $attic { Name = \"attic\"; Size = 7; };
+instance of X_Door { From = $hall; To = $attic; };
+";
+    let real = Real::start();
+    let file = real.directory.path().join("house.mof");
+    std::fs::write(&file, HOUSE).unwrap();
+    let load = ["mof", "load", file.to_str().unwrap(), "--namespace", "root/house"];
+    holds(&real.ran(&load, 4), &["CIM_ERR_INVALID_NAMESPACE", "--create-namespace makes it"]);
+    let made = [&load[..], &["--create-namespace"]].concat();
+    holds(&real.ran(&made, 0), &["2 qualifier declarations, 2 classes, 3 instances loaded into root/house"]);
+    std::fs::write(&file, HOUSE.replace("Size = 7", "Size = 8")).unwrap();
+    holds(&real.ran(&load, 0), &["0 qualifier declarations, 0 classes, 3 instances loaded"]);
+    holds(&real.ran(&["ls", "root/house"], 0), &["X_Door\nX_Room\n"]);
+    let rooms = real.ran(&["enum", "root/house:X_Room", "-o", "table"], 0);
+    let rooms: Vec<Vec<&str>> = rooms.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rooms, [["Name", "Size"], ["attic", "8"], ["hall", "5"]]);
+    let hall = "root/house:X_Room.Name=\"hall\"";
+    holds(&real.ran(&["assoc", hall, "--assoc-class", "X_Door"], 0), &["Name = \"attic\";"]);
+    holds(&real.ran(&["assoc", hall, "--role", "From", "--names-only"], 0), &["X_Room.Name=\"attic\""]);
+    assert_eq!(real.ran(&["assoc", hall, "--role", "To", "--names-only"], 0), "");
+    holds(&real.ran(&["assoc", hall, "--references", "-o", "xml"], 0), &["<INSTANCE CLASSNAME=\"X_Door\">"]);
+    holds(
+        &real.ran(&["mof", "show", "root/house:X_Door"], 0),
+        &["[Association]\nclass X_Door {", "X_Room REF From;"],
+    );
+    std::fs::write(&file, "class X_Room { [Key] uint8 Name; };").unwrap();
+    holds(&real.ran(&load, 1), &["class X_Room exists already, declared differently"]);
+}
+
+#[test]
 fn mistakes_in_mof_are_shown_where_they_are() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x.mof");

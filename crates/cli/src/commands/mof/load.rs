@@ -4,7 +4,7 @@ use super::LoadArgs;
 use super::files::Files;
 use crate::commands::class::declarations;
 use crate::exit::{CliError, Exit, say};
-use crate::session::{Session, path_text};
+use crate::session::{INTEROP, Session, path_text};
 use cimwright_cim::operation::ClassOptions;
 use cimwright_cim::{
     CimStatus, Class, Instance, NamespaceName, Operation, OperationResult, QualifierDeclaration, Request,
@@ -30,13 +30,15 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, CliError> {
         return Err(CliError::usage("mof load needs one namespace").advise("name it with --namespace"));
     };
     let options = Options { default_namespace: namespace.clone(), strict: args.compile.strict };
-    let (before, mut after, compiled) = match compiled(&session, &files, &options).await? {
-        Ok(result) => result,
-        Err(findings) => {
-            super::report(&findings);
-            return Ok(Exit::Unsuccessful);
-        }
-    };
+    let known = Known { session: &session, missing_is_empty: args.create_namespace };
+    let (Before { schemas: before, exist: before_exists }, mut after, compiled) =
+        match known.compiled(&files, &options).await? {
+            Ok(result) => result,
+            Err(findings) => {
+                super::report(&findings);
+                return Ok(Exit::Unsuccessful);
+            }
+        };
     super::report(&compiled.warnings);
     if args.compile.deny_warnings && !compiled.warnings.is_empty() {
         return Ok(Exit::Unsuccessful);
@@ -63,6 +65,9 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, CliError> {
             namespace,
         };
         if !args.dry_run {
+            if args.create_namespace && !before_exists.contains(&additions.namespace) {
+                create_namespace(&session, &additions.namespace).await?;
+            }
             additions.send(&session).await?;
         }
         let verb = if args.dry_run { "would be loaded into" } else { "loaded into" };
@@ -77,61 +82,109 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-type Outcome = Result<(Schemas, Schemas, Compiled), Vec<cimwright_codec::mof::Diagnostic>>;
+/// What the server has before anything is sent.
+struct Before {
+    schemas: Schemas,
+    /// The namespaces that exist.
+    exist: HashSet<NamespaceName>,
+}
 
-/// The schemas before and after, and what else came of the files. A namespace that only a pragma names is known after a first look,
-/// so the files are compiled once more with its classes.
-async fn compiled(session: &Session, files: &Files, options: &Options) -> Result<Outcome, CliError> {
-    let mut before = Schemas::new();
-    let mut fetched = HashSet::new();
-    let mut wanted = vec![options.default_namespace.clone()];
-    loop {
-        for namespace in wanted.drain(..) {
-            before.insert(namespace.clone(), schema_of(session, &namespace).await?);
-            fetched.insert(namespace);
+type Outcome = Result<(Before, Schemas, Compiled), Vec<cimwright_codec::mof::Diagnostic>>;
+
+/// What counts as declared.
+struct Known<'s> {
+    session: &'s Session,
+    /// A namespace that the server does not have is an empty one.
+    missing_is_empty: bool,
+}
+
+impl Known<'_> {
+    /// The schemas before and after, and what else came of the files. A namespace that only a pragma names is known after a first
+    /// look, so the files are compiled once more with its classes.
+    async fn compiled(&self, files: &Files, options: &Options) -> Result<Outcome, CliError> {
+        let mut before = Before { schemas: Schemas::new(), exist: HashSet::new() };
+        let mut wanted = vec![options.default_namespace.clone()];
+        loop {
+            for namespace in wanted.drain(..) {
+                let schema = self.schema_of(&namespace).await?;
+                if schema.is_some() {
+                    before.exist.insert(namespace.clone());
+                }
+                before.schemas.insert(namespace, schema.unwrap_or_default());
+            }
+            let mut after = before.schemas.clone();
+            let result = compile(&files.sources, files, &mut after, options);
+            wanted.extend(after.keys().filter(|n| !before.schemas.contains_key(*n)).cloned());
+            if wanted.is_empty() {
+                return Ok(result.map(|compiled| (before, after, compiled)));
+            }
         }
-        let mut after = before.clone();
-        let result = compile(&files.sources, files, &mut after, options);
-        wanted.extend(after.keys().filter(|n| !fetched.contains(*n)).cloned());
-        if wanted.is_empty() {
-            return Ok(result.map(|compiled| (before, after, compiled)));
+    }
+
+    /// What the server has in a namespace; `None` if it does not have the namespace and that is no matter.
+    async fn schema_of(&self, namespace: &NamespaceName) -> Result<Option<Schema>, CliError> {
+        let options = ClassOptions {
+            local_only: true,
+            include_qualifiers: true,
+            include_class_origin: true,
+            property_list: None,
+        };
+        let operation = Operation::EnumerateClasses { class: None, deep: true, options };
+        let request = Request { namespace: namespace.clone(), operation };
+        let mut waiting = match self.session.client.execute(&request).await {
+            Ok(OperationResult::Classes(classes)) => classes,
+            Ok(_) => Vec::new(),
+            Err(ClientError::Cim(e)) if e.status == CimStatus::InvalidNamespace && self.missing_is_empty => {
+                return Ok(None);
+            }
+            Err(e) => {
+                let missing = e.status() == Some(CimStatus::InvalidNamespace);
+                let mut error = CliError::from(e);
+                if missing {
+                    error.advice = Some("--create-namespace makes it".to_owned());
+                }
+                return Err(error);
+            }
+        };
+        let mut schema = declarations(self.session, namespace).await.unwrap_or_default();
+        waiting.iter_mut().for_each(own);
+        // Superclass first; what never finds its superclass is not there for us either.
+        loop {
+            let before = waiting.len();
+            let mut rest = Vec::new();
+            for class in waiting {
+                match &class.superclass {
+                    Some(superclass) if !schema.contains(superclass.as_str()) => rest.push(class),
+                    _ => schema.add_class(class).map_err(|e| {
+                        CliError::new(Exit::Trouble, format!("{namespace} has a class that cannot be: {e}"))
+                    })?,
+                }
+            }
+            if rest.is_empty() || rest.len() == before {
+                return Ok(Some(schema));
+            }
+            waiting = rest;
         }
     }
 }
 
-/// What the server has in a namespace.
-async fn schema_of(session: &Session, namespace: &NamespaceName) -> Result<Schema, CliError> {
-    let mut schema = declarations(session, namespace).await.unwrap_or_default();
-    let options = ClassOptions {
-        local_only: true,
-        include_qualifiers: true,
-        include_class_origin: true,
-        property_list: None,
-    };
-    let operation = Operation::EnumerateClasses { class: None, deep: true, options };
-    let mut waiting =
-        match session.client.execute(&Request { namespace: namespace.clone(), operation }).await? {
-            OperationResult::Classes(classes) => classes,
-            _ => Vec::new(),
-        };
-    waiting.iter_mut().for_each(own);
-    // Superclass first; what never finds its superclass is not there for us either.
-    loop {
-        let before = waiting.len();
-        let mut rest = Vec::new();
-        for class in waiting {
-            match &class.superclass {
-                Some(superclass) if !schema.contains(superclass.as_str()) => rest.push(class),
-                _ => schema.add_class(class).map_err(|e| {
-                    CliError::new(Exit::Trouble, format!("{namespace} has a class that cannot be: {e}"))
-                })?,
-            }
+/// Makes a namespace: an instance of CIM_Namespace in the namespace by which the server describes itself.
+async fn create_namespace(session: &Session, namespace: &NamespaceName) -> Result<(), CliError> {
+    let instance = Instance::new("CIM_Namespace").with("Name", namespace.as_str());
+    let mut refusal = None;
+    for interop in INTEROP {
+        match session.client.create_instance(&NamespaceName::new(interop), instance.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(ClientError::Cim(e)) if e.status == CimStatus::InvalidNamespace => {}
+            Err(e) => refusal = Some(e),
         }
-        if rest.is_empty() || rest.len() == before {
-            return Ok(schema);
-        }
-        waiting = rest;
     }
+    Err(match refusal {
+        Some(e) => refused(&format!("the namespace {namespace}"), e),
+        None => {
+            CliError::new(Exit::Refused, "the server has no namespace that describes it, so none can be made")
+        }
+    })
 }
 
 /// Leaves what the class itself declares: not every server knows LocalOnly. What is left looks as if it had just been compiled.

@@ -74,6 +74,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, short)]
     dry_run: bool,
 
+    /// Make the namespaces that the server does not have
+    #[arg(long)]
+    create_namespace: bool,
+
     #[command(flatten)]
     connect: ConnectArgs,
 }
