@@ -12,12 +12,17 @@ const KEY: &str = "InstanceID";
 /// What passes by itself and is no change.
 const PASSING: &str = "ElapsedTime";
 
-/// Waits until every listener knows the end of every job. FALSE if that takes too long.
+/// Waits until every listener knows the end of every job. FALSE if nothing arrives any more for so long.
 pub(super) async fn wait(ears: &[Arc<Ear>], jobs: &[Instance], patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+    let mut deadline = Instant::now() + patience;
+    let mut arrived = 0;
     loop {
         // Looking closely is dear; as long as the counts differ there is no need to.
         let counts: Vec<usize> = ears.iter().map(|e| e.count()).collect();
+        let sum = counts.iter().sum();
+        if sum > arrived {
+            (arrived, deadline) = (sum, Instant::now() + patience);
+        }
         let even = counts.iter().all(|c| *c == counts[0]);
         if even && ears.iter().all(|e| knows_all(&e.told(), jobs)) {
             return true;
