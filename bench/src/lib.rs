@@ -7,6 +7,7 @@
 pub mod content;
 pub mod drill;
 pub mod failure;
+pub mod indications;
 pub mod measure;
 pub mod nbd;
 pub mod ports;

@@ -16,6 +16,8 @@ pub(crate) enum Program {
     Drill,
     /// Kills daemons and servers of either side of a replicated volume under a verifying writer.
     ReplicaDrill,
+    /// Kills listeners of indications and the server.
+    IndicationsDrill,
     /// Measures it.
     Bench,
 }
@@ -25,6 +27,7 @@ impl Program {
     pub(crate) fn of_drill(options: &[String]) -> (Self, &[String]) {
         match options.split_first() {
             Some((first, rest)) if first == "replica" => (Self::ReplicaDrill, rest),
+            Some((first, rest)) if first == "indications" => (Self::IndicationsDrill, rest),
             _ => (Self::Drill, options),
         }
     }
@@ -33,7 +36,7 @@ impl Program {
     fn replicates(self, options: &[&String]) -> bool {
         let only = options.iter().position(|o| o.starts_with("--only"));
         match (self, only) {
-            (Self::Drill, _) => false,
+            (Self::Drill | Self::IndicationsDrill, _) => false,
             (Self::ReplicaDrill, _) | (Self::Bench, None) => true,
             (Self::Bench, Some(at)) => options[at..].iter().take(2).any(|o| o.contains("replica")),
         }
@@ -43,6 +46,7 @@ impl Program {
         match self {
             Self::Drill => "cimwright-drill",
             Self::ReplicaDrill => "cimwright-replica-drill",
+            Self::IndicationsDrill => "cimwright-indications-drill",
             Self::Bench => "cimwright-bench",
         }
     }

@@ -42,6 +42,8 @@ Commands:
             --seed N       play a drill again; all options: --help
   drill replica
           Kill daemons and servers of either side of a replicated volume under a verifying writer
+  drill indications
+          Kill listeners and the server, and prove that every change of every job was told in order
             --faults N     how often (100)
             --seed N       play a drill again; all options: --help
   bench   Measure the server against the least that the same work can cost

@@ -15,7 +15,7 @@ use cimwright_providers::disk::{ImageManagement, Toolbox};
 use cimwright_providers::hyper_v;
 use cimwright_providers::replication::{self, AccountCheck, EngineSettings, Parts, Replication, State};
 use cimwright_repository::RepositoryStore;
-use cimwright_sdk::Plugin;
+use cimwright_sdk::{Alerts, Plugin};
 use cimwright_server::auth::users::UsersFile;
 use cimwright_server::config::{Config, JobStoreKind};
 use cimwright_store::{MemoryRepository, MemoryStore, SqliteOptions, SqliteRepository, SqliteStore};
@@ -37,6 +37,7 @@ const REPOSITORY: &str = "repository.sqlite";
 /// With a text that says what cannot be opened and what to do.
 pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     let computer = config.computer_name();
+    let alerts = Alerts::new();
     let mut plugins: Vec<Plugin> =
         vec![hyper_v::job_classes(), hyper_v::management_service(&computer, Arc::new(parse_instance_text))];
     plugins.push(replication::job_class());
@@ -47,7 +48,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     } else {
         plugins.push(ImageManagement::plugin(&computer, Arc::new(toolbox(config)?)));
         if config.replication.enabled {
-            plugins.push(storage_replica(config, &computer)?);
+            plugins.push(storage_replica(config, &computer, &alerts)?);
         }
     }
     if config.providers.demo {
@@ -74,6 +75,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     let namespaces = schema::namespaces().map_err(rendered)?;
     // Before jobs run: what happens unwatched is told to nobody.
     let indications = listeners::open(config, &computer, outbox, &namespaces, &plugins).await?;
+    alerts.connect(indications.sink());
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
     let repository: Arc<dyn RepositoryStore> = match config.jobs.store {
@@ -156,7 +158,7 @@ async fn open_sqlite(state: &Path) -> Result<SqliteStore, Box<dyn Error>> {
     Ok(SqliteStore::open(&state.join(DATABASE), SqliteOptions::default()).await?)
 }
 
-fn storage_replica(config: &Config, computer: &str) -> Result<Plugin, Box<dyn Error>> {
+fn storage_replica(config: &Config, computer: &str, alerts: &Alerts) -> Result<Plugin, Box<dyn Error>> {
     let state = &config.server.state;
     let computers = KnownComputers::new(computer, state);
     let users = UsersFile::in_state(state);
@@ -173,6 +175,7 @@ fn storage_replica(config: &Config, computer: &str) -> Result<Plugin, Box<dyn Er
         computers: Arc::new(computers),
         accounts,
         engine,
+        alerts: alerts.clone(),
     }))
 }
 

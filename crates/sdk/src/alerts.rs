@@ -33,6 +33,11 @@ impl Alerts {
         let _ = self.sink.set(sink);
     }
 
+    /// Whether the line leads anywhere yet.
+    pub fn is_connected(&self) -> bool {
+        self.sink.get().is_some()
+    }
+
     /// Tells that something has happened in a namespace: an instance of one of its indication classes. When this returns, the
     /// indication is in the durable queue of everybody whose filter it passes; it does not wait for any of them.
     /// IndicationIdentifier and IndicationTime are filled in where they are missing.

@@ -344,6 +344,13 @@ fn health(shared: &Shared, model: &Model) -> Vec<Instance> {
     found
 }
 
+/// The state of health of one volume, as the event of its change tells it; `None` if the volume belongs to no group any more.
+pub(super) fn volume_health(model: &Model, id: Guid, fault: Option<&ErrorDetail>) -> Option<Instance> {
+    let partition = model.partitions.iter().find(|p| p.id == id)?;
+    let group = model.groups.iter().find(|g| Some(g.id) == partition.group)?;
+    Some(part(Part::Replica, &shown(id), Some(partition), group, fault))
+}
+
 fn log_fault(shared: &Shared, file: &str, group: &Group) -> Option<ErrorDetail> {
     let place = match volume::resolve(&shared.roots, file) {
         Ok(place) => place,

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod engine;
 pub mod errors;
 pub mod guid;
+pub mod health;
 pub mod instances;
 pub mod jobs;
 pub mod log;

@@ -1,6 +1,7 @@
 //! MSFT_WvrAdminTasks: takes a call, sees whether the caller may, passes it on if it is for another computer, and makes what comes
 //! of it into an answer.
 
+use super::health::Herald;
 use super::instances::{self, Instances};
 use super::model::Model;
 use super::session::{EngineSettings, Sessions};
@@ -11,8 +12,8 @@ use async_trait::async_trait;
 use cimwright_sdk::cim::{CimError, ErrorDetail, InstancePath, Param, Value};
 use cimwright_sdk::jobs::{Affected, JobId, JobSpec, Jobs};
 use cimwright_sdk::{
-    Background, Computers, Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob,
-    Plugin, ServedClass,
+    Alerts, Background, Computers, Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider,
+    NewJob, Plugin, ServedClass,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub accounts: AccountCheck,
     /// The sides of volumes that replicate.
     pub sessions: Sessions,
+    /// Tells of changes of health.
+    pub herald: Herald,
 }
 
 /// What a server gives the provider.
@@ -53,6 +56,8 @@ pub struct Parts {
     pub accounts: AccountCheck,
     /// How the engine is run; without it there are groups, but no partnerships.
     pub engine: Option<EngineSettings>,
+    /// Where changes of health are told.
+    pub alerts: Alerts,
 }
 
 impl Shared {
@@ -125,9 +130,10 @@ pub struct Replication {
 impl Replication {
     /// What the provider brings to the server. Call inside a Tokio runtime: partnerships are taken up at once.
     pub fn plugin(parts: Parts) -> Plugin {
-        let Parts { roots, state, computers, accounts, engine } = parts;
+        let Parts { roots, state, computers, accounts, engine, alerts } = parts;
         let sessions = Sessions::new(engine);
-        let shared = Arc::new(Shared { roots, state, computers, accounts, sessions });
+        let shared =
+            Arc::new(Shared { roots, state, computers, accounts, sessions, herald: Herald::new(alerts) });
         Sessions::start(&shared);
         let kinds = jobs::kinds(&shared);
         let provider = Arc::new(Self { shared: Arc::clone(&shared) });

@@ -14,7 +14,7 @@ use cimwright_sdk::cim::{
 };
 use cimwright_sdk::jobs::{JobFilter, JobKinds, JobRecord, JobStore, Jobs, JobsConfig, SystemClock};
 use cimwright_sdk::remote::{Computers, RemoteAnswer, RemoteError, same_computer};
-use cimwright_sdk::{Plugin, Principal, Role};
+use cimwright_sdk::{AlertSink, Alerts, Plugin, Principal, Role};
 use cimwright_store::MemoryStore;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,36 @@ pub(crate) struct Host {
     pub(crate) jobs: Jobs,
     pub(crate) root: PathBuf,
     pub(crate) state: PathBuf,
+    pub(crate) told: Arc<Told>,
     _scratch: Option<TempDir>,
+}
+
+/// The indications that a computer raised.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<Vec<Instance>>);
+
+#[async_trait]
+impl AlertSink for Told {
+    async fn raise(&self, at: &NamespaceName, indication: Instance) -> Result<(), CimError> {
+        assert_eq!(*at, replication::namespace());
+        self.0.lock().expect("lock").push(indication);
+        Ok(())
+    }
+}
+
+impl Told {
+    /// The states of health that were told: HealthStatus and FaultTypeId.
+    pub(crate) fn health(&self) -> Vec<(u64, Option<String>)> {
+        let all = self.0.lock().expect("lock");
+        let health = all.iter().map(|e| {
+            assert!(e.class.is("MSFT_WvrHealthChangeEvent"));
+            e.get("HealthInformation").and_then(Value::as_instance).expect("an embedded instance")
+        });
+        let shown = |h: &Instance| {
+            (h.get_u64("HealthStatus").expect("a status"), h.get_str("FaultTypeId").map(str::to_owned))
+        };
+        health.map(shown).collect()
+    }
 }
 
 /// What a method answered.
@@ -232,9 +261,12 @@ impl Host {
             }
             settings
         });
-        let plugin = Replication::plugin(Parts { roots, state: kept, computers, accounts, engine });
-        let (broker, jobs) = broker(plugin, store).await;
-        Self { name: name.to_owned(), broker, jobs, root, state, _scratch: None }
+        let alerts = Alerts::new();
+        let told = Arc::new(Told::default());
+        alerts.connect(Arc::clone(&told) as Arc<dyn AlertSink>);
+        let parts = Parts { roots, state: kept, computers, accounts, engine, alerts };
+        let (broker, jobs) = broker(Replication::plugin(parts), store).await;
+        Self { name: name.to_owned(), broker, jobs, root, state, told, _scratch: None }
     }
 
     /// The same in a place that is made now, and reached by others.

@@ -179,6 +179,12 @@ async fn a_lost_destination_comes_back_and_the_sides_become_the_same() {
         .await;
     let again = pair.beta.instances("Cimwright_ReplicaEndpoint").await.remove(0);
     assert_ne!(again.get_u64("Port"), endpoint.get_u64("Port"), "another daemon listens");
+    // The loss was told with its reason, and then that all is well again.
+    let told = [&pair.alpha, &pair.beta].map(|h| h.told.health());
+    let fault = |t: &[(u64, Option<String>)]| t.iter().any(|(s, f)| *s == 2 && f.is_some());
+    assert!(told.iter().any(|t| fault(t)), "{told:?}");
+    let well = |t: &[(u64, Option<String>)]| t.last().is_none_or(|(s, f)| *s == 0 && f.is_none());
+    assert!(told.iter().all(|t| well(t)), "{told:?}");
     assert_eq!(std::fs::read(pair.alpha.path("v")).unwrap()[..4096], [0x5a; 4096]);
     pair.alpha.done("RemovePartnership", pair.names()).await;
     assert!(pair.identical());

@@ -306,4 +306,5 @@ fn changed(shared: &Shared, id: Guid, before: Option<&VolumeStatus>, now: Option
     if phase(before) != phase(now) {
         tracing::debug!(computer = shared.computer(), volume = %id, phase = ?phase(now), "replication");
     }
+    shared.herald.changed(shared, id, before, now);
 }
