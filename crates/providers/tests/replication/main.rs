@@ -5,6 +5,7 @@
 mod access;
 mod coverage;
 mod crash;
+mod frozen;
 mod groups;
 mod harness;
 mod left;

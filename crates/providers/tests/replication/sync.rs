@@ -307,6 +307,11 @@ async fn without_an_engine_there_are_no_partners() {
 
 /// Kills the daemon that listens at a port of the loopback interface.
 pub(crate) fn kill_listener(port: u16) {
+    signal_listener(port, rustix::process::Signal::KILL);
+}
+
+/// Sends a signal to it.
+pub(crate) fn signal_listener(port: u16, signal: rustix::process::Signal) {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
     let wanted = format!("0100007F:{port:04X}");
     let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
@@ -321,7 +326,7 @@ pub(crate) fn kill_listener(port: u16) {
         if has && name.starts_with("qemu-storage") {
             let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
             let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+            rustix::process::kill_process(pid, signal).expect("sent");
             return;
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Side {
     pub(super) unverified: Option<String>,
     /// When the source was last asked.
     heard: Option<Instant>,
+    /// When was last looked whether the partner lives.
+    pub(super) checked: Option<Instant>,
     /// A copy that has just begun by itself.
     pub(super) begun: Option<Copy>,
     /// It has no daemon, and is to have none until somebody lets it go on.
@@ -54,6 +56,7 @@ impl Side {
             basis: FullReason::NeverSynchronised,
             unverified: None,
             heard: None,
+            checked: None,
             begun: None,
             resting: false,
             status: VolumeStatus::default(),
