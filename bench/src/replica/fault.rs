@@ -19,10 +19,12 @@ const EXPLANATION: Duration = Duration::from_secs(10);
 const EXPORT: Duration = Duration::from_secs(60);
 /// How often is looked whether it is.
 const GLANCE: Duration = Duration::from_millis(20);
+/// The longest that a daemon stands still, in milliseconds: longer than the engine waits for a partner.
+const LONGEST_STALL: u64 = 9000;
 /// In how many of a hundred cases the next fault comes before the last one is overcome.
 const TWICE: u64 = 25;
 
-/// Something that is killed, or stopped.
+/// Something that is killed, or stopped, or stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     SourceDaemon,
@@ -34,6 +36,8 @@ pub(crate) enum Fault {
     /// In order, as an administrator does: then not everything has to be copied again, and that is where something can be missed.
     SourceStop,
     DestinationStop,
+    /// Not killed: what was on its way to it may arrive long after the source has given it up.
+    DestinationStall,
 }
 
 /// What came of all faults.
@@ -80,7 +84,7 @@ pub(crate) struct Executioner {
 }
 
 impl Fault {
-    const ALL: [(u64, Self); 8] = [
+    const ALL: [(u64, Self); 9] = [
         (25, Self::SourceDaemon),
         (25, Self::DestinationDaemon),
         (5, Self::BothDaemons),
@@ -89,6 +93,7 @@ impl Fault {
         (5, Self::BothServers),
         (7, Self::SourceStop),
         (3, Self::DestinationStop),
+        (5, Self::DestinationStall),
     ];
 
     /// What it kills, for a person.
@@ -102,11 +107,18 @@ impl Fault {
             Self::BothServers => "servers of both sides",
             Self::SourceStop => "source stopped in order",
             Self::DestinationStop => "destination stopped in order",
+            Self::DestinationStall => "destination stood still",
         }
     }
 
     fn hits_source(self) -> bool {
-        !matches!(self, Self::DestinationDaemon | Self::DestinationServer | Self::DestinationStop)
+        !matches!(
+            self,
+            Self::DestinationDaemon
+                | Self::DestinationServer
+                | Self::DestinationStop
+                | Self::DestinationStall
+        )
     }
 
     fn hits_destination(self) -> bool {
@@ -184,6 +196,11 @@ impl Executioner {
     async fn strike(&mut self, armed: bool) -> Result<Fault> {
         let fault =
             self.rng.weighted(&Fault::ALL.map(|(weight, fault)| (weight, fault)), Fault::SourceDaemon);
+        if fault == Fault::DestinationStall {
+            self.stall().await;
+            *self.tally.faults.entry((fault, self.mode.name())).or_default() += 1;
+            return Ok(fault);
+        }
         // Before anything is killed: what was reported, and only then what was answered.
         let report = if armed { self.pair.source().group().await } else { None };
         let moment = now();
@@ -206,6 +223,18 @@ impl Executioner {
             self.find_export().await?;
         }
         Ok(fault)
+    }
+
+    /// Keeps the daemons of the destination from doing anything for a while, under load.
+    async fn stall(&mut self) {
+        let daemons = self.pair.destination().daemons();
+        for daemon in &daemons {
+            proc::freeze(*daemon, true);
+        }
+        tokio::time::sleep(self.rng.millis(200, LONGEST_STALL)).await;
+        for daemon in daemons {
+            proc::freeze(daemon, false);
+        }
     }
 
     fn freeze(&self, fault: Fault, frozen: bool) {
