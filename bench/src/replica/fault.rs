@@ -272,7 +272,7 @@ impl Executioner {
 
     /// Whether a job says why the sides do not become the same.
     async fn explained(&mut self, late: Failure, moment: i64) -> Result<bool> {
-        let jobs = self.pair.source().jobs_since(moment).await.unwrap_or_default();
+        let jobs = self.pair.source().jobs_after(moment).await.unwrap_or_default();
         let mut failed = jobs.into_iter().filter(|j| j.state.is_ended() && !j.state.is_success());
         match failed.find_map(|j| j.error_description) {
             Some(reason) => self.tally.told.push(reason),
@@ -291,7 +291,7 @@ impl Executioner {
         // A small volume is copied faster than the job is there.
         let limit = Instant::now() + EXPLANATION;
         loop {
-            let jobs = self.pair.source().jobs_since(moment).await?;
+            let jobs = self.pair.source().jobs_after(moment).await?;
             if jobs.iter().any(|j| says(&j.description) || says(&j.job_status)) {
                 self.tally.reasons += 1;
                 return Ok(());
