@@ -49,8 +49,12 @@ pub fn daemons(state: &Path) -> Vec<Engine> {
 
 /// Kills an engine that was seen with SIGKILL; FALSE when it is not there any more.
 pub fn kill(engine: Engine) -> bool {
-    let pid = i32::try_from(engine.pid).ok().and_then(Pid::from_raw);
-    is_alive(engine) && pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+    signal(engine, Signal::KILL)
+}
+
+/// Keeps an engine that was seen from doing anything (SIGSTOP), or lets it go on; FALSE when it is not there any more.
+pub fn freeze(engine: Engine, frozen: bool) -> bool {
+    signal(engine, if frozen { Signal::STOP } else { Signal::CONT })
 }
 
 /// Whether an engine that was seen is still there.
@@ -59,6 +63,11 @@ pub fn is_alive(engine: Engine) -> bool {
     start_time(engine.pid) == Some(engine.started)
         && stat(engine.pid)
             .is_some_and(|fields| fields.first().is_some_and(|state| state != "Z" && state != "X"))
+}
+
+fn signal(engine: Engine, signal: Signal) -> bool {
+    let pid = i32::try_from(engine.pid).ok().and_then(Pid::from_raw);
+    is_alive(engine) && pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }
 
 fn start_time(pid: u32) -> Option<u64> {

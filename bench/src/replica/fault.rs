@@ -2,12 +2,12 @@
 
 use super::ledger::{BLOCK, Promise};
 use super::pair::{Host, Mode, Pair};
+use super::tally::{Fault, Tally};
 use super::writer::{Desk, now};
 use crate::failure::{Failure, Result};
 use crate::proc;
 use crate::rng::Rng;
 use cimwright_client::replica::{Group, Status};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,56 +19,10 @@ const EXPLANATION: Duration = Duration::from_secs(10);
 const EXPORT: Duration = Duration::from_secs(60);
 /// How often is looked whether it is.
 const GLANCE: Duration = Duration::from_millis(20);
+/// The longest that a daemon stands still, in milliseconds: longer than the engine waits for a partner.
+const LONGEST_STALL: u64 = 9000;
 /// In how many of a hundred cases the next fault comes before the last one is overcome.
 const TWICE: u64 = 25;
-
-/// Something that is killed, or stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
-    SourceDaemon,
-    DestinationDaemon,
-    BothDaemons,
-    SourceServer,
-    DestinationServer,
-    BothServers,
-    /// In order, as an administrator does: then not everything has to be copied again, and that is where something can be missed.
-    SourceStop,
-    DestinationStop,
-}
-
-/// What came of all faults.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// How often each fault was done in each mode.
-    pub(crate) faults: BTreeMap<(Fault, &'static str), u32>,
-    /// Of these, how many met a copy that was not whole yet.
-    pub(crate) during_recovery: u32,
-    /// How often it was looked what the destination lacks, in each mode.
-    pub(crate) looks: BTreeMap<&'static str, u32>,
-    /// What it lacked most, in blocks, in the asynchronous mode.
-    pub(crate) most_lost: usize,
-    /// And how old the oldest of that was, in microseconds.
-    pub(crate) oldest_lost: i64,
-    /// The greatest age of the LastInSyncTime that was reported before such a look, in microseconds.
-    pub(crate) greatest_lag: i64,
-    /// How long both sides took to become identical again.
-    pub(crate) recoveries: Vec<Duration>,
-    /// The longest of these, and what had been killed.
-    pub(crate) slowest: (Duration, String),
-    /// How often both volumes were compared and were identical.
-    pub(crate) identical: u32,
-    /// How often the source lost its record of the difference, and a job said why everything is copied.
-    pub(crate) reasons: u32,
-    /// How often the mode was changed, and the direction.
-    pub(crate) modes: u32,
-    pub(crate) switches: u32,
-    /// The server cannot turn the direction round.
-    pub(crate) no_switch: bool,
-    /// What was told about a recovery that did not come.
-    pub(crate) told: Vec<String>,
-    /// What must not be.
-    pub(crate) violations: Vec<String>,
-}
 
 /// Kills, looks, and waits until all is well again.
 pub(crate) struct Executioner {
@@ -77,49 +31,6 @@ pub(crate) struct Executioner {
     rng: Rng,
     mode: Mode,
     tally: Tally,
-}
-
-impl Fault {
-    const ALL: [(u64, Self); 8] = [
-        (25, Self::SourceDaemon),
-        (25, Self::DestinationDaemon),
-        (5, Self::BothDaemons),
-        (15, Self::SourceServer),
-        (15, Self::DestinationServer),
-        (5, Self::BothServers),
-        (7, Self::SourceStop),
-        (3, Self::DestinationStop),
-    ];
-
-    /// What it kills, for a person.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SourceDaemon => "daemon of the source",
-            Self::DestinationDaemon => "daemon of the destination",
-            Self::BothDaemons => "daemons of both sides",
-            Self::SourceServer => "server of the source",
-            Self::DestinationServer => "server of the destination",
-            Self::BothServers => "servers of both sides",
-            Self::SourceStop => "source stopped in order",
-            Self::DestinationStop => "destination stopped in order",
-        }
-    }
-
-    fn hits_source(self) -> bool {
-        !matches!(self, Self::DestinationDaemon | Self::DestinationServer | Self::DestinationStop)
-    }
-
-    fn hits_destination(self) -> bool {
-        !matches!(self, Self::SourceDaemon | Self::SourceServer | Self::SourceStop)
-    }
-
-    fn hits_servers(self) -> bool {
-        !matches!(self, Self::SourceDaemon | Self::DestinationDaemon | Self::BothDaemons)
-    }
-
-    fn in_order(self) -> bool {
-        matches!(self, Self::SourceStop | Self::DestinationStop)
-    }
 }
 
 impl Executioner {
@@ -184,6 +95,11 @@ impl Executioner {
     async fn strike(&mut self, armed: bool) -> Result<Fault> {
         let fault =
             self.rng.weighted(&Fault::ALL.map(|(weight, fault)| (weight, fault)), Fault::SourceDaemon);
+        if fault == Fault::DestinationStall {
+            self.stall().await;
+            *self.tally.faults.entry((fault, self.mode.name())).or_default() += 1;
+            return Ok(fault);
+        }
         // Before anything is killed: what was reported, and only then what was answered.
         let report = if armed { self.pair.source().group().await } else { None };
         let moment = now();
@@ -206,6 +122,18 @@ impl Executioner {
             self.find_export().await?;
         }
         Ok(fault)
+    }
+
+    /// Keeps the daemons of the destination from doing anything for a while, under load.
+    async fn stall(&mut self) {
+        let daemons = self.pair.destination().daemons();
+        for daemon in &daemons {
+            proc::freeze(*daemon, true);
+        }
+        tokio::time::sleep(self.rng.millis(200, LONGEST_STALL)).await;
+        for daemon in daemons {
+            proc::freeze(daemon, false);
+        }
     }
 
     fn freeze(&self, fault: Fault, frozen: bool) {
@@ -344,7 +272,7 @@ impl Executioner {
 
     /// Whether a job says why the sides do not become the same.
     async fn explained(&mut self, late: Failure, moment: i64) -> Result<bool> {
-        let jobs = self.pair.source().jobs_since(moment).await.unwrap_or_default();
+        let jobs = self.pair.source().jobs_after(moment).await.unwrap_or_default();
         let mut failed = jobs.into_iter().filter(|j| j.state.is_ended() && !j.state.is_success());
         match failed.find_map(|j| j.error_description) {
             Some(reason) => self.tally.told.push(reason),
@@ -363,7 +291,7 @@ impl Executioner {
         // A small volume is copied faster than the job is there.
         let limit = Instant::now() + EXPLANATION;
         loop {
-            let jobs = self.pair.source().jobs_since(moment).await?;
+            let jobs = self.pair.source().jobs_after(moment).await?;
             if jobs.iter().any(|j| says(&j.description) || says(&j.job_status)) {
                 self.tally.reasons += 1;
                 return Ok(());

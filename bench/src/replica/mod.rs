@@ -11,13 +11,15 @@
 //! - `pair`: the two servers.
 //! - `ledger`: what was written and answered, and what a volume must therefore hold.
 //! - `writer`: the applications.
-//! - `fault`: what is killed, and what has to be true right afterwards.
+//! - `fault`: when something is killed, and what has to be true right afterwards.
+//! - `tally`: what can be killed, and what came of it.
 //! - `summary`: what is printed.
 
 mod fault;
 pub(crate) mod ledger;
 pub(crate) mod pair;
 mod summary;
+mod tally;
 mod writer;
 
 use crate::failure::{Failure, Result};

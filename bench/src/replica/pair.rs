@@ -313,13 +313,15 @@ impl Host {
         }
     }
 
-    /// The replication jobs that were submitted after a moment (in microseconds since 1970).
-    pub(crate) async fn jobs_since(&self, moment: i64) -> Result<Vec<JobSnapshot>> {
+    /// The replication jobs that ran after a moment (in microseconds since 1970): one that follows a copy when it is lost follows the
+    /// next one too, and no other is started for that.
+    pub(crate) async fn jobs_after(&self, moment: i64) -> Result<Vec<JobSnapshot>> {
         let client = self.client().await?;
         let namespace = cimwright_cim::NamespaceName::new(cimwright_client::replica::NAMESPACE);
         let jobs = client.enumerate_instances(&namespace, "MSFT_SrJob", None).await?;
         let since = |job: &JobSnapshot| {
-            job.time_submitted.and_then(|t| t.to_unix_micros()).is_some_and(|t| t >= moment)
+            let changed = job.time_of_last_state_change.and_then(|t| t.to_unix_micros());
+            !job.state.is_ended() || changed.is_some_and(|at| at >= moment)
         };
         Ok(jobs.into_iter().map(JobSnapshot::of).filter(since).collect())
     }

@@ -1,7 +1,7 @@
 //! What is printed at the end of a drill of replication.
 
-use super::fault::Tally;
 use super::ledger::BLOCK;
+use super::tally::Tally;
 use super::writer::Desk;
 use crate::drill::median;
 use std::collections::BTreeSet;

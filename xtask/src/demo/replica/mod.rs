@@ -17,7 +17,7 @@ use volume::Volume;
 const SIZE: u64 = 3 << 30;
 const SIZE_WHEN_FAST: u64 = 2 << 30;
 /// How much more room than both volumes the story takes.
-const SLACK: u64 = 2 << 30;
+const SLACK: u64 = 512 << 20;
 
 const USER: &str = "partner";
 const PASSWORD: &str = "a password for the demonstration";

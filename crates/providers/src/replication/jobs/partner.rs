@@ -4,6 +4,7 @@ use super::Order;
 use crate::replication::guid::Guid;
 use crate::replication::model::{End, Group, Mode, Partnership};
 use crate::replication::service::Shared;
+use crate::replication::session::VolumeStatus;
 use crate::replication::{errors, instances};
 use async_trait::async_trait;
 use cimwright_sdk::cim::{ErrorDetail, Instance, Param, Value};
@@ -295,7 +296,9 @@ impl Step for Follow {
                 share: u16::try_from(share).unwrap_or(9_999).min(9_999),
             });
             let nothing = known.is_empty() && model.volumes(self.group).next().is_none();
-            if !nothing && known.iter().all(|s| s.in_sync) {
+            // What was seen before the job began says nothing about a partner that was lost a moment ago.
+            let same = |s: &VolumeStatus| s.in_sync && s.last_in_sync.is_some_and(|at| at >= begun);
+            if !nothing && known.iter().all(same) {
                 return Ok(String::new());
             }
             let now = SystemClock.now();

@@ -227,7 +227,8 @@ impl Side {
         self.out_of_sync();
     }
 
-    pub(super) fn note(&mut self, status: &MirrorStatus) {
+    /// Takes over what was answered to a question that was asked at this time. What was written since may not be in it.
+    pub(super) fn note(&mut self, status: &MirrorStatus, asked: SystemTime) {
         self.status.phase = Some(status.phase);
         self.status.total_bytes = status.total_bytes;
         self.status.done_bytes = status.done_bytes;
@@ -235,7 +236,7 @@ impl Side {
         self.status.failure = status.failure.as_ref().map(|f| errors::failure(f, &self.path));
         if status.in_sync {
             self.status.in_sync = true;
-            self.status.last_in_sync = Some(now());
+            self.status.last_in_sync = Some(asked);
         } else {
             self.out_of_sync();
         }
@@ -298,6 +299,6 @@ fn free_port(address: IpAddr) -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind((address, 0))?.local_addr()?.port())
 }
 
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     SystemClock.now()
 }

@@ -1,7 +1,7 @@
 //! What a source does: it offers its volume to applications, mirrors it, mends the mirror, and takes leave in order.
 
 use super::resync::Copy;
-use super::side::Side;
+use super::side::{Side, now};
 use super::{EngineSettings, marker, peer, there};
 use crate::replication::engine::{
     Basis, CopyMode, FullReason, MirrorPhase, MirrorStatus, Partner, ReplicationError, Standing,
@@ -167,9 +167,10 @@ impl Side {
     /// Looks at the mirror. The outer nothing is for a side without a daemon.
     async fn look(&mut self) -> Result<Option<Option<MirrorStatus>>, ErrorDetail> {
         let Some(replica) = &self.replica else { return Ok(None) };
+        let asked = now();
         let status = replica.status().await.map_err(|e| errors::engine_failed(&e, &self.path))?;
         if let Some(status) = &status {
-            self.note(status);
+            self.note(status, asked);
         }
         Ok(Some(status))
     }
