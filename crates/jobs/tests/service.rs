@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// A kind whose payload is a list of words, one a step: `ok`, `fail`, `gate` (waits for a permit or the wish to stop), `stubborn`
-/// (hears nothing), `panic`, `once` (must not be redone after a restart), `final` (cannot be cancelled, waits for a permit),
+/// (hears nothing), `watch` (waits for a permit without doing anything), `panic`, `once` (must not be redone after a restart), `final` (cannot be cancelled, waits for a permit),
 /// `sticky` (fails to be undone), `endless` (is never done with being undone).
 struct Scripted {
     log: Log,
@@ -92,6 +92,10 @@ impl Step for Word {
         if self.word == "once" { OnRestart::Fail } else { OnRestart::Redo }
     }
 
+    fn only_watches(&self) -> bool {
+        self.word == "watch"
+    }
+
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
         self.note("run");
         context.set_result("Child", self.word.as_str());
@@ -99,7 +103,7 @@ impl Step for Word {
             "fail" => Err(broken("fail").into()),
             "panic" => panic!("the step went wrong"),
             "stubborn" => std::future::pending().await,
-            "final" => {
+            "final" | "watch" => {
                 self.gate.acquire().await.unwrap().forget();
                 Ok("done".into())
             }
@@ -243,6 +247,22 @@ impl House {
             assert!(tokio::time::Instant::now() < limit, "never saw {line}: {:?}", self.log());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_only_watches_takes_no_place() {
+    let h = house().await;
+    // Two may run at once; after watching, each needs a place again.
+    let watching = [h.start("watch ok").await, h.start("watch ok").await, h.start("watch ok").await];
+    for id in watching {
+        h.until(id, "watching", |r| r.run.state == JobState::Running).await;
+    }
+    let id = h.start("ok").await;
+    h.until_state(id, JobState::Completed).await;
+    h.gate.add_permits(3);
+    for id in watching {
+        h.until_state(id, JobState::Completed).await;
     }
 }
 

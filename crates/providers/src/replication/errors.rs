@@ -131,6 +131,10 @@ pub fn is_about_a_volume(reason: &ErrorDetail) -> bool {
         .iter()
         .any(|entry| reason.message_id == entry.id)
 }
+/// The reason when nothing is known about what another computer did.
+pub const SILENT: &str = c::COMPUTER_SILENT.id;
+/// The reason when another computer refused.
+pub const REMOTE: &str = c::REMOTE_CODE.id;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {

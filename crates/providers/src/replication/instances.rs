@@ -194,14 +194,14 @@ pub fn replica(shared: &Shared, model: &Model, group: &Group, partition: &Partit
     instance
 }
 
-/// ReplicationStatus of a volume. A destination that listens does not know how far its source is: NULL.
+/// ReplicationStatus of a volume. A destination that listens shows what its source said last; NULL when it said nothing.
 fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: &Partition) -> Option<u32> {
     let Some(partnership) = model.partnership_of(group.id) else { return Some(status::NOT_IN_PARTNERSHIP) };
     let known = shared.sessions.status(partition.id).unwrap_or_default();
     if !partnership.is_source {
         return match (&known.failure, known.receiving) {
             (Some(_), _) => Some(status::FAILED),
-            (None, true) => None,
+            (None, true) => known.told,
             (None, false) => Some(status::CONNECTING_TO_SOURCE),
         };
     }
@@ -231,6 +231,8 @@ fn endpoint(shared: &Shared, model: &Model, partition: &Partition) -> Option<Ins
     let partnership = model.partnership_of(partition.group?)?;
     let known = shared.sessions.status(partition.id).unwrap_or_default();
     // What was true a moment ago is not good enough: the other side concludes from it that nothing needs to be copied.
+    let group = model.group_by_id(partnership.local_group);
+    let state = group.and_then(|g| replication_status(shared, model, g, partition));
     let looks = fingerprint(Path::new(&partition.real_path));
     let mut instance = Instance::new(ENDPOINT);
     instance.properties = vec![
@@ -243,6 +245,7 @@ fn endpoint(shared: &Shared, model: &Model, partition: &Partition) -> Option<Ins
         number("Generation", CimType::Uint64, Some(Value::Uint64(partnership.generation))),
         flag("HandedOver", partnership.handed_over),
         text("Fingerprint", looks.as_deref()),
+        number("ReplicationStatus", CimType::Uint32, state.map(Value::Uint32)),
     ];
     Some(instance)
 }

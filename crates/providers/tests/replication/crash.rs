@@ -5,7 +5,7 @@ use crate::harness::{Host, MIB, Net, number, text, texts};
 use crate::switch::{PATIENCE, SWITCH, is_source, to};
 use crate::sync::{content, status};
 use cimwright_sdk::cim::Instance;
-use cimwright_sdk::jobs::JobFilter;
+use cimwright_sdk::jobs::{JobFilter, JobState};
 use cimwright_sdk::{Principal, Role};
 use cimwright_store::MemoryStore;
 use std::future::Future;
@@ -226,5 +226,46 @@ async fn whenever_the_old_source_crashes_one_side_is_the_source_afterwards() {
         );
         assert_eq!((two.alpha.is_writable().await, two.beta.is_writable().await), (alpha, !alpha));
         assert!(two.alpha.volume() == two.beta.volume(), "after {moment} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_the_maker_of_a_topology_crashes_it_is_made_once_or_not_at_all() {
+    for moment in [3, 15, 30, 60, 120] {
+        let mut net = Net::default();
+        net.engine = true;
+        let (mut alpha, beta) = (Machine::new("alpha", &net).await, Machine::new("beta", &net).await);
+        let there = beta.does(|host| async move { (host.volume("v", MIB), host.path("log")) }).await;
+        alpha
+            .does(|host| async move {
+                let whole = vec![
+                    text("SourceRGName", "A"),
+                    texts("SourceVolumeName", &[&host.volume("v", MIB)]),
+                    text("SourceLogVolumeName", &host.path("log")),
+                    text("DestinationComputerName", "beta"),
+                    text("DestinationRGName", "B"),
+                    texts("DestinationVolumeName", &[&there.0]),
+                    text("DestinationLogVolumeName", &there.1),
+                    number("LogSizeInBytes", 2 * MIB),
+                ];
+                tokio::spawn(async move { host.call("CreateTopology", whole).await.code });
+            })
+            .await;
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        alpha.crash().await;
+        alpha.start().await;
+        let jobs = alpha.does(|host| async move {
+            for job in host.jobs.list(&JobFilter::default(), None, 1000).await.unwrap() {
+                let ended = host.jobs.wait_end(job.id(), PATIENCE).await.unwrap().expect("there");
+                assert!(ended.run.state.is_finished(), "{ended:?}");
+            }
+            host.jobs.list(&JobFilter::default(), None, 1000).await.unwrap()
+        });
+        let made = jobs.await.iter().any(|job| job.run.state == JobState::Completed);
+        println!("crashed after {moment} ms: {}", if made { "made" } else { "not made" });
+        for machine in [&alpha, &beta] {
+            let groups = machine.does(|h| async move { h.instances("MSFT_WvrReplicationGroup").await.len() });
+            assert_eq!(groups.await, usize::from(made), "{} after {moment} ms", machine.name);
+        }
     }
 }

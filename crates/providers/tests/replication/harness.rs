@@ -45,6 +45,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = schema!(
 pub(crate) struct Net {
     reachable: Arc<Mutex<HashMap<String, Reachable>>>,
     fault: Arc<Mutex<Option<RemoteError>>>,
+    lost: Arc<Mutex<Option<&'static str>>>,
     /// Whether the computers have an engine.
     pub(crate) engine: bool,
     /// What is different about the engine of the computer with this name.
@@ -87,7 +88,13 @@ impl Net {
         *self.fault.lock().unwrap() = Some(fault);
     }
 
+    /// From now on this method is carried out on the other computer, but nobody hears its answer.
+    pub(crate) fn lose_answers_of(&self, method: &'static str) {
+        *self.lost.lock().unwrap() = Some(method);
+    }
+
     pub(crate) fn mend(&self) {
+        *self.lost.lock().unwrap() = None;
         *self.fault.lock().unwrap() = None;
     }
 
@@ -119,12 +126,10 @@ impl Net {
     ) -> Result<OperationResult, RemoteError> {
         let (broker, user, place) = self.find(name)?;
         let request = Request { namespace, operation };
-        let served = place.spawn(async move {
-            let answer = broker.execute(&user, request).await?;
-            Ok::<_, CimError>(whole_stream(answer).await)
-        });
+        let served =
+            place.spawn(async move { Ok(whole_stream(broker.execute(&user, request).await?).await) }).await;
         let lost = |_| RemoteError::NoAnswer { name: name.to_owned(), reason: "it went away".to_owned() };
-        served.await.map_err(lost)?.map_err(|error| RemoteError::Cim {
+        served.map_err(lost)?.map_err(|error: CimError| RemoteError::Cim {
             name: name.to_owned(),
             status: error.status,
             text: error.description,
@@ -150,7 +155,12 @@ impl Computers for Neighbours {
         params: Vec<Param>,
     ) -> Result<RemoteAnswer, RemoteError> {
         let operation = Operation::InvokeMethod { target: target.clone(), method: method.into(), params };
-        match self.net.ask(computer, replication::namespace(), operation).await? {
+        let answered = self.net.ask(computer, replication::namespace(), operation).await?;
+        if self.net.lost.lock().unwrap().is_some_and(|lost| lost == method) {
+            let reason = "its answer was lost".to_owned();
+            return Err(RemoteError::NoAnswer { name: computer.to_owned(), reason });
+        }
+        match answered {
             OperationResult::Method { return_value, out } => Ok(RemoteAnswer {
                 return_value: return_value.and_then(|v| v.as_u64()).unwrap_or_default() as u32,
                 out,

@@ -10,6 +10,7 @@ mod certificates;
 mod coverage;
 mod crash;
 mod faults;
+mod frozen;
 mod groups;
 mod harness;
 mod left;

@@ -119,6 +119,11 @@ async fn partners_become_the_same_pause_resume_and_part() {
     let there = pair.beta.instances("MSFT_WvrReplicationPartnership").await;
     assert_eq!(there[0].get_str("SourceComputerName"), Some("alpha"));
     assert_eq!(pair.beta.instances("Cimwright_ReplicaEndpoint").await.len(), 1);
+    let limit = Instant::now() + PATIENCE;
+    while status(&pair.beta.instances("MSFT_WvrReplica").await[0]) != Some(1) {
+        assert!(Instant::now() < limit, "the destination does not hear of its source");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     pair.alpha.done("SuspendGroup", vec![text("Name", "A")]).await;
     assert_eq!(status(&pair.replica().await), Some(5));
@@ -236,6 +241,31 @@ async fn a_topology_that_cannot_be_made_leaves_nothing_on_either_side() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_made_there_without_a_word_does_not_stay() {
+    let mut net = Net::default();
+    net.engine = true;
+    let (alpha, beta) = (Host::named("alpha", &net).await, Host::named("beta", &net).await);
+    let (a, b) = (alpha.volume("v", 4 * MIB), beta.volume("v", 4 * MIB));
+    let whole = vec![
+        text("SourceRGName", "A"),
+        texts("SourceVolumeName", &[&a]),
+        text("SourceLogVolumeName", &alpha.path("log")),
+        text("DestinationComputerName", "beta"),
+        text("DestinationRGName", "B"),
+        texts("DestinationVolumeName", &[&b]),
+        text("DestinationLogVolumeName", &beta.path("log")),
+    ];
+    net.lose_answers_of("NewSrGroup");
+    let answer = alpha.call("CreateTopology", whole).await;
+    alpha.says("CWREPL1305", &answer).await;
+    for host in [&alpha, &beta] {
+        assert!(host.instances("MSFT_WvrReplicationGroup").await.is_empty());
+        let left: Vec<_> = std::fs::read_dir(&host.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["v"]);
+    }
+}
+
 /// Writes the first MiB through the export, as an application does.
 pub(crate) fn write(uri: &str) {
     let output = std::process::Command::new("qemu-io")
@@ -285,4 +315,9 @@ async fn without_an_engine_there_are_no_partners() {
     let host = Host::new().await;
     host.group("G").await;
     host.refused("CWREPL1416", "CreatePartnership", vec![text("SourceRGName", "G")]).await;
+}
+
+/// Sends a signal to the daemon that listens at a port of the loopback interface.
+pub(crate) fn signal_listener(port: u16, signal: rustix::process::Signal) {
+    crate::processes::signal(crate::processes::listener(port), signal);
 }

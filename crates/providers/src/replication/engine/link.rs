@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, lookup_host};
 
 use super::address::Partner;
@@ -18,6 +19,9 @@ use super::tls::{TlsDirectory, TlsRole};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long an operation that waits for the partner may take before the connection is cut under it.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a partner may take to greet before it is taken to stand still.
+const ALIVE_LIMIT: Duration = Duration::from_secs(4);
 
 /// A node that is the partner's volume.
 #[derive(Debug)]
@@ -122,6 +126,18 @@ impl Shared {
         let _ = self.daemon.execute("object-del", json!({ "id": id }), About::default()).await;
     }
 
+    /// Makes sure that the partner lives, if there is a connection to it; one that stands still is cut off, so that nothing waits for
+    /// it any more.
+    pub(super) async fn check_partner(&self) {
+        let address =
+            self.state.lock().await.mirror.as_ref().and_then(|m| m.link.as_ref()).map(|l| l.address);
+        let Some(address) = address else { return };
+        // One that refuses is gone, which the mirror notices by itself.
+        if tokio::time::timeout(ALIVE_LIMIT, greeted(address)).await.is_err() {
+            self.sever_loudly(address);
+        }
+    }
+
     /// Puts the cut in the place of the link. The writes under way are finished first, or fail.
     pub(super) async fn cut_off(&self, mirror: &mut Mirror) -> Result<(), ReplicationError> {
         let Some(link) = mirror.link.take() else { return Ok(()) };
@@ -199,15 +215,27 @@ impl Shared {
     }
 }
 
-/// Finds an address of the partner that accepts connections. The daemon is not asked, because it would stand still while it
+/// What every NBD server says first, before any encryption.
+const GREETING: &[u8; 8] = b"NBDMAGIC";
+
+/// Connects and waits for the greeting. The kernel accepts connections for a process that stands still; only a greeting shows that
+/// it lives.
+async fn greeted(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let mut said = [0; GREETING.len()];
+    stream.read_exact(&mut said).await?;
+    if said == *GREETING { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
+}
+
+/// Finds an address of the partner where somebody lives. The daemon is not asked, because it would stand still while it
 /// waits, and because it has no resolver.
 async fn reach(partner: &Partner) -> Result<SocketAddr, ReplicationError> {
     let unreachable = |desc: String| Failure::PartnerUnreachable { partner: partner.place(), desc };
     let attempt = async {
         let mut last = None;
         for address in lookup_host((partner.host.as_str(), partner.port)).await? {
-            match TcpStream::connect(address).await {
-                Ok(_) => return Ok(address),
+            match greeted(address).await {
+                Ok(()) => return Ok(address),
                 Err(error) => last = Some(error),
             }
         }

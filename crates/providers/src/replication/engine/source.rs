@@ -79,6 +79,12 @@ impl Replica {
         self.shared.refresh(&mut state).await
     }
 
+    /// Looks whether the partner stands still without closing its connections. Writes that wait for it would wait for ever; it is cut
+    /// off, and the mirror is [`MirrorPhase::Broken`] then. Takes up to four seconds.
+    pub async fn check_partner(&self) {
+        self.shared.check_partner().await;
+    }
+
     /// Stops sending, in both modes. Writes of applications go on and are remembered.
     ///
     /// # Errors

@@ -1,14 +1,14 @@
 //! Giving a partnership further volumes, and taking some away: a volume of each side at a time.
 
 use super::Order;
-use super::partner::{Follow, ask_partner};
+use super::partner::{Follow, ask_partner, embedded};
 use super::verify::{Joining, Verify, free, join, verified};
 use crate::replication::guid::Guid;
 use crate::replication::model::End;
 use crate::replication::service::Shared;
 use crate::replication::{errors, instances, log};
 use async_trait::async_trait;
-use cimwright_sdk::cim::{ErrorDetail, Instance, Param, Value};
+use cimwright_sdk::cim::{ErrorDetail, Param, Value};
 use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -86,7 +86,9 @@ impl Step for AddThere {
         ask_partner(shared, computer, "WvrAddReplicaById", params).await?;
         let ask = vec![Param::new("Name", order.there.group.as_str())];
         let answer = ask_partner(shared, computer, "GetGroup", ask).await?;
-        let replicas = replicas(answer.get("Output"));
+        let replicas = embedded(answer.get("Output"))
+            .first()
+            .map_or_else(Vec::new, |group| embedded(group.get("Replicas")));
         // What joined last comes last.
         let joined = replicas.iter().skip(replicas.len().saturating_sub(own.len()));
         for (volume, replica) in own.iter().zip(joined) {
@@ -238,12 +240,4 @@ async fn remove_there(shared: &Shared, there: &End, sets: Vec<String>) -> Result
         Param::new("IsPrimary", false),
     ];
     ask_partner(shared, &there.computer, "WvrRemoveReplicaById", params).await.map(drop)
-}
-
-fn replicas(groups: Option<&Value>) -> Vec<Instance> {
-    let all = |value: Option<&Value>| -> Vec<Instance> {
-        let items = value.and_then(Value::as_array).unwrap_or(&[]);
-        items.iter().flatten().filter_map(|v| v.as_instance().cloned()).collect()
-    };
-    all(groups).first().map_or_else(Vec::new, |group| all(group.get("Replicas")))
 }

@@ -432,7 +432,7 @@ pub(super) async fn ask_partner(
     }
 }
 
-fn embedded(value: Option<&Value>) -> Vec<Instance> {
+pub(super) fn embedded(value: Option<&Value>) -> Vec<Instance> {
     let items = value.and_then(Value::as_array).unwrap_or(&[]);
     items.iter().flatten().filter_map(|v| v.as_instance().cloned()).collect()
 }

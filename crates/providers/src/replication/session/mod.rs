@@ -79,6 +79,8 @@ pub struct VolumeStatus {
     pub full_reason: Option<String>,
     /// Where applications reach the volume of a source.
     pub export: Option<String>,
+    /// At a destination: what the source says its ReplicationStatus is.
+    pub told: Option<u32>,
 }
 
 impl VolumeStatus {

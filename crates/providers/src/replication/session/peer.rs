@@ -6,14 +6,13 @@ use crate::replication::service::Shared;
 use crate::replication::{errors, instances};
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::remote::RemoteError;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long the other computer may take to tell.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The other side of a volume, as its computer describes it at this moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Whether it takes itself for the source.
     pub is_source: bool,
@@ -25,6 +24,8 @@ pub struct Peer {
     pub fingerprint: Option<String>,
     /// Where it takes the copy.
     pub place: Option<(String, u16)>,
+    /// MSFT_WvrReplica.ReplicationStatus of its volume, if it knows.
+    pub status: Option<u32>,
 }
 
 impl Peer {
@@ -102,5 +103,6 @@ pub async fn ask(
         handed_over: flag("HandedOver"),
         fingerprint: told.get_str("Fingerprint").map(str::to_owned),
         place: told.get_str("Host").map(str::to_owned).zip(port),
+        status: told.get_u64("ReplicationStatus").and_then(|n| u32::try_from(n).ok()),
     })
 }

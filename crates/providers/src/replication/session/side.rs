@@ -17,7 +17,10 @@ use cimwright_sdk::jobs::{Clock, SystemClock};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
+/// How often a destination asks its source, and how long that may take.
+const HEAR: Duration = Duration::from_secs(2);
 /// How long a side is not looked at in any case.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -32,6 +35,10 @@ pub(super) struct Side {
     pub(super) basis: FullReason,
     /// What the volume of the partner must still look like, if nothing is to be copied but what was written since.
     pub(super) unverified: Option<String>,
+    /// When the source was last asked.
+    heard: Option<Instant>,
+    /// When was last looked whether the partner lives.
+    pub(super) checked: Option<Instant>,
     /// A copy that has just begun by itself.
     pub(super) begun: Option<Copy>,
     /// It has no daemon, and is to have none until somebody lets it go on.
@@ -48,6 +55,8 @@ impl Side {
             was_source: false,
             basis: FullReason::NeverSynchronised,
             unverified: None,
+            heard: None,
+            checked: None,
             begun: None,
             resting: false,
             status: VolumeStatus::default(),
@@ -71,7 +80,9 @@ impl Side {
         let done = if partnership.is_source {
             self.be_source(shared, settings, group, partition, partnership).await
         } else {
-            self.be_destination(shared, settings, partition, group).await
+            let done = self.be_destination(shared, settings, partition, group).await;
+            self.hear(shared, partition, partnership).await;
+            done
         };
         match done {
             Ok(()) => {}
@@ -177,6 +188,20 @@ impl Side {
         Ok(())
     }
 
+    /// Asks the source now and then how far it is: a destination only sees writes.
+    async fn hear(&mut self, shared: &Shared, partition: &Partition, partnership: &Partnership) {
+        if self.heard.is_some_and(|at| at.elapsed() < HEAR) {
+            return;
+        }
+        let asked = tokio::time::timeout(HEAR, peer::ask(shared, partition, partnership)).await;
+        self.status.told = match asked {
+            Ok(Ok(told)) if told.is_source => told.status,
+            // It is another destination, or nobody knows.
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        };
+        self.heard = Some(Instant::now());
+    }
+
     /// Takes leave of a daemon that has ended, and says so; the next look starts another.
     ///
     /// # Errors
@@ -198,6 +223,7 @@ impl Side {
         self.status.phase = None;
         self.status.export = None;
         self.status.remaining_bytes = None;
+        self.status.told = None;
         self.out_of_sync();
     }
 

@@ -14,7 +14,10 @@ use cimwright_sdk::cim::ErrorDetail;
 use peer::Peer;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
+/// How often is looked whether the partner lives.
+const CHECK: Duration = Duration::from_secs(3);
 /// How long the last blocks may take to be copied once applications are cut off.
 const FINISH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -65,6 +68,10 @@ impl Side {
                     return Err(there::why_not_ready(shared, partition, partnership).await);
                 };
                 self.connect(partner, &told, mode, now.map(|(phase, _)| phase)).await?;
+            }
+            Some(_) if self.checked.is_none_or(|at| at.elapsed() >= CHECK) => {
+                replica.check_partner().await;
+                self.checked = Some(Instant::now());
             }
             Some((_, now)) if now != mode => replica.set_mode(mode).await.map_err(failed)?,
             Some(_) => {}
