@@ -11,6 +11,7 @@ pub mod engine;
 pub mod errors;
 pub mod guid;
 pub mod instances;
+mod interfaces;
 pub mod jobs;
 pub mod log;
 pub mod model;
