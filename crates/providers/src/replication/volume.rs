@@ -43,15 +43,7 @@ pub fn resolve(roots: &StorageRoots, path: &str) -> Result<ResolvedPath, ErrorDe
 /// What is in the way.
 pub fn look(roots: &StorageRoots, path: &str) -> Result<Volume, ErrorDetail> {
     let place = resolve(roots, path)?;
-    let stat = place.metadata().map_err(|e| errors::file_failed(&e, What::Volume))?;
-    let (mut file, block) = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::BlockDevice => (open_device(&place, &stat)?, true),
-        FileType::RegularFile | FileType::Directory | FileType::Symlink => {
-            let file = place.open_read_write().map_err(|e| errors::file_failed(&e, What::Volume))?;
-            (file, false)
-        }
-        _ => return Err(errors::volume_kind(path, &FileKind::Special.to_string())),
-    };
+    let (mut file, block) = open(&place, path)?;
     let failed = |e: std::io::Error| {
         errors::volume_errno(path, FileOperation::Inspect, Errno::from_io_error(&e).unwrap_or(Errno::IO))
     };
@@ -77,6 +69,22 @@ pub fn look(roots: &StorageRoots, path: &str) -> Result<Volume, ErrorDetail> {
         size,
         sector_size,
     })
+}
+
+/// Opens a volume beneath its storage root, for reading and writing, and says whether it is a block device. Blocks for the disk.
+///
+/// # Errors
+/// What is in the way.
+pub fn open(place: &ResolvedPath, path: &str) -> Result<(File, bool), ErrorDetail> {
+    let stat = place.metadata().map_err(|e| errors::file_failed(&e, What::Volume))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::BlockDevice => Ok((open_device(place, &stat)?, true)),
+        FileType::RegularFile | FileType::Directory | FileType::Symlink => {
+            let file = place.open_read_write().map_err(|e| errors::file_failed(&e, What::Volume))?;
+            Ok((file, false))
+        }
+        _ => Err(errors::volume_kind(path, &FileKind::Special.to_string())),
+    }
 }
 
 /// Opens a block device that lies under a root, and makes sure that it is the one that was looked at.

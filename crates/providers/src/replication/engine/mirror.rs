@@ -12,6 +12,11 @@ use super::status::{CopyMode, IoStatus, JobReport, MirrorPhase, MirrorStatus};
 
 /// With so little left to copy, an application that waits for both sides does not wait long.
 const NEARLY_DONE_BYTES: u64 = 16 << 20;
+/// The size of the blocks whose difference is recorded, in bytes: that of most writes of applications. A larger one would have the
+/// mirror copy more than was written, in the thread that serves the applications. The full copy takes as long with either.
+const BLOCK_BYTES: u64 = 4096;
+/// How many blocks a record has at most: 32 MiB of memory. From 1 TiB on, blocks are larger.
+const MOST_BLOCKS: u64 = 1 << 28;
 /// How long a job may take to end after it was told to.
 const END_LIMIT: Duration = Duration::from_secs(30);
 const END_POLL: Duration = Duration::from_millis(5);
@@ -149,7 +154,7 @@ impl Shared {
         let job = json!({
             "job-id": mirror.job, "device": DISK, "target": mirror.target, "filter-node-name": mirror.filter,
             "sync": sync, "copy-mode": "background", "auto-dismiss": false,
-            "on-source-error": "stop", "on-target-error": "stop",
+            "on-source-error": "stop", "on-target-error": "stop", "granularity": block_bytes(self.volume.bytes()),
         });
         let place = mirror.partner.place();
         let about = About {
@@ -374,6 +379,12 @@ impl JobReport {
     }
 }
 
+/// The size of the blocks of a record for a volume of this size.
+fn block_bytes(volume: u64) -> u64 {
+    // The greatest that the daemon takes.
+    (volume / MOST_BLOCKS).next_power_of_two().clamp(BLOCK_BYTES, 64 << 20)
+}
+
 /// The reason that keeps a mirror from going on. The end of the daemon is none of that kind and is passed on.
 pub(super) fn failure_of(error: ReplicationError, partner: &Partner) -> Result<Failure, ReplicationError> {
     match error {
@@ -383,5 +394,22 @@ pub(super) fn failure_of(error: ReplicationError, partner: &Partner) -> Result<F
             Ok(Failure::TlsRefused { partner: partner.place(), desc: error.to_string() })
         }
         error => Ok(Failure::Unrecognised { desc: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_differences_stays_small() {
+        let tebibyte = 1 << 40;
+        for volume in [512, 4 << 30, tebibyte, tebibyte + 512, 3 * tebibyte, 100 * tebibyte] {
+            let block = block_bytes(volume);
+            assert!(block.is_power_of_two() && block >= 4096);
+            assert!(volume / block <= MOST_BLOCKS, "{volume}: {block}");
+        }
+        assert_eq!(block_bytes(tebibyte), 4096);
+        assert_eq!(block_bytes(16 * tebibyte), 65536);
     }
 }

@@ -56,7 +56,7 @@ pub struct MirrorStatus {
     pub total_bytes: u64,
     /// What was copied since the mirror was started, in bytes.
     pub done_bytes: u64,
-    /// What the partner lacks, in bytes (in whole blocks of 64 KiB): the lag of an asynchronous mirror.
+    /// What the partner lacks, in bytes (in whole blocks, of 4 KiB up to 1 TiB): the lag of an asynchronous mirror.
     pub remaining_bytes: u64,
     /// The partner has everything. In the synchronous mode: and every acknowledged write is on both sides.
     pub in_sync: bool,

@@ -60,20 +60,28 @@ impl Volume {
     /// # Errors
     /// [`VolumeError`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, VolumeError> {
-        let path = path.into();
+        let path: PathBuf = path.into();
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-            .open(&path)
-            .and_then(|mut file| {
-                let metadata = file.metadata()?;
-                let bytes = file.seek(std::io::SeekFrom::End(0));
-                Ok((file, metadata.file_type(), bytes))
-            });
-        let (file, kind, bytes) = match opened {
-            Ok(opened) => opened,
+            .open(&path);
+        match opened {
+            Ok(file) => Self::of(path, file),
+            Err(source) => Err(VolumeError::Open { path, source }),
+        }
+    }
+
+    /// A volume that somebody has opened already, for reading and writing, under this name.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub fn of(path: impl Into<PathBuf>, mut file: File) -> Result<Self, VolumeError> {
+        let path = path.into();
+        let looked = file.metadata().map(|m| (m.file_type(), file.seek(std::io::SeekFrom::End(0))));
+        let (kind, bytes) = match looked {
+            Ok(looked) => looked,
             Err(source) => return Err(VolumeError::Open { path, source }),
         };
         let kind = match (kind.is_file(), kind.is_block_device()) {

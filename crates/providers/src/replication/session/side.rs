@@ -280,14 +280,19 @@ impl Side {
         tls: Option<&TlsDirectory>,
     ) -> Result<Replica, ErrorDetail> {
         let failed = |e: ReplicationError| errors::engine_failed(&e, &self.path);
-        // The engine opens the volume by its name: make sure once more that it lies where it should.
+        // What the engine may touch is the file that is opened here, beneath its root, wherever its name leads later.
         let (roots, path) = (Arc::clone(&shared.roots), partition.path.clone());
-        let place = blocking(move || volume::resolve(&roots, &path)).await?;
+        let (place, file) = blocking(move || {
+            let place = volume::resolve(&roots, &path)?;
+            let (file, _) = volume::open(&place, &path)?;
+            Ok::<_, ErrorDetail>((place, file))
+        })
+        .await?;
         if place.real_path() != partition.real_path {
             return Err(errors::partner_not_ready(&self.path, "its storage root is another one now"));
         }
         let spec = ReplicaSpec {
-            volume: Volume::open(&partition.real_path).map_err(|e| failed(e.into()))?,
+            volume: Volume::of(&partition.real_path, file).map_err(|e| failed(e.into()))?,
             runtime_directory: settings.runtime_directory.clone(),
             name: partition.id.to_string(),
             tls: tls.into_iter().cloned().collect(),
