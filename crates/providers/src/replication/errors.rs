@@ -146,6 +146,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The copy may not go over the interfaces that are left.
+    interface_away(volume, interfaces, why) = INTERFACE_AWAY;
     /// The volume is gone.
     volume_missing(path) = VOLUME_MISSING;
     /// The volume of the other side is gone or takes no writes.

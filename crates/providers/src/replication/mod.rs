@@ -12,6 +12,7 @@ pub mod errors;
 pub mod guid;
 pub mod health;
 pub mod instances;
+mod interfaces;
 pub mod jobs;
 pub mod log;
 pub mod model;

@@ -243,6 +243,13 @@ impl Model {
         }
     }
 
+    /// Has the interfaces of a partnership go with their computers when its direction is turned round.
+    pub fn turn_constraint(&mut self, partnership: Guid) {
+        for constraint in self.constraints.iter_mut().filter(|c| c.partnership == partnership) {
+            std::mem::swap(&mut constraint.source_interfaces, &mut constraint.destination_interfaces);
+        }
+    }
+
     /// Takes back that volumes of a group were taken out of replication.
     pub fn activate(&mut self, group: Guid) {
         for partition in self.partitions.iter_mut().filter(|p| p.group == Some(group)) {

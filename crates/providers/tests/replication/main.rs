@@ -15,6 +15,7 @@ mod groups;
 mod harness;
 mod left;
 mod metadata;
+mod network;
 mod pairs;
 mod partnerships;
 mod processes;

@@ -323,30 +323,7 @@ async fn without_an_engine_there_are_no_partners() {
     host.refused("CWREPL1416", "CreatePartnership", vec![text("SourceRGName", "G")]).await;
 }
 
-/// Kills the daemon that listens at a port of the loopback interface.
-pub(crate) fn kill_listener(port: u16) {
-    signal_listener(port, rustix::process::Signal::KILL);
-}
-
-/// Sends a signal to it.
+/// Sends a signal to the daemon that listens at a port of the loopback interface.
 pub(crate) fn signal_listener(port: u16, signal: rustix::process::Signal) {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    let wanted = format!("0100007F:{port:04X}");
-    let line = table.lines().find(|l| l.contains(&wanted) && l.contains(" 0A ")).expect("a listener");
-    let inode = line.split_whitespace().nth(9).expect("an inode").to_owned();
-    let link = format!("socket:[{inode}]");
-    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
-        let Ok(fds) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let has = fds
-            .flatten()
-            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|l| l.as_os_str() == link.as_str()));
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        if has && name.starts_with("qemu-storage") {
-            let pid: i32 = process.file_name().to_str().and_then(|n| n.parse().ok()).expect("a number");
-            let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-            rustix::process::kill_process(pid, signal).expect("sent");
-            return;
-        }
-    }
-    panic!("nobody listens at {port}");
+    crate::processes::signal(crate::processes::listener(port), signal);
 }

@@ -6,7 +6,7 @@ use crate::replication::model::{Model, NetworkConstraint, Partnership, same_name
 use crate::replication::service::{Handled, Shared, pass_on};
 use crate::replication::{errors, instances};
 use cimwright_sdk::MethodCall;
-use cimwright_sdk::cim::ErrorDetail;
+use cimwright_sdk::cim::{ErrorDetail, Param, Value};
 use std::sync::Arc;
 
 /// Where the system lists its network interfaces.
@@ -27,6 +27,7 @@ pub(super) async fn set(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
         &constraint.destination_interfaces
     };
     check_interfaces(shared, own)?;
+    tell(shared, &model, partnership, theirs(partnership, &constraint)).await?;
     let shown = instances::constraint(&model, &constraint);
     store(shared, constraint).await?;
     output(shown)
@@ -46,8 +47,49 @@ pub(super) async fn get(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
 
 /// RemoveNetworkConstraint.
 pub(super) async fn remove(shared: &Arc<Shared>, call: &MethodCall) -> Handled {
-    let id = partnership(shared, &shared.model(), call)?.id;
-    strike(shared, id).await
+    let model = shared.model();
+    let partnership = partnership(shared, &model, call)?;
+    tell(shared, &model, partnership, &[]).await?;
+    strike(shared, partnership.id).await
+}
+
+/// Has the other computer note down its interfaces, which it verifies. It is not asked when it never had a part in this.
+async fn tell(
+    shared: &Shared,
+    model: &Model,
+    partnership: &Partnership,
+    interfaces: &[String],
+) -> Result<(), ErrorDetail> {
+    let before = model.constraints.iter().find(|c| c.partnership == partnership.id);
+    if interfaces.is_empty() && before.is_none_or(|c| theirs(partnership, c).is_empty()) {
+        return Ok(());
+    }
+    let (here, there) = (partnership.here(), partnership.there());
+    let mut params = vec![
+        Param::new("ReplicationGroupName", there.group.as_str()),
+        Param::new("PartnerReplicationGroupName", here.group.as_str()),
+    ];
+    let method = match interfaces {
+        [] => "WvrRemoveNetworkConstraint",
+        some => {
+            params.push(Param::new("NWInterfaceIndex", Value::strings(some.iter().cloned())));
+            "WvrSetNetworkConstraint"
+        }
+    };
+    let answer =
+        shared.computers.invoke(&there.computer, &instances::admin_tasks_class(), method, params).await;
+    match answer.map_err(|e| errors::remote_failed(&e, shared.computer()))?.return_value {
+        0 => Ok(()),
+        code => Err(errors::remote_code(&there.computer, method, code)),
+    }
+}
+
+/// The interfaces of the other computer.
+fn theirs<'c>(partnership: &Partnership, constraint: &'c NetworkConstraint) -> &'c [String] {
+    match partnership.is_source {
+        true => &constraint.destination_interfaces,
+        false => &constraint.source_interfaces,
+    }
 }
 
 /// WvrSetNetworkConstraint: the interfaces of this computer only.

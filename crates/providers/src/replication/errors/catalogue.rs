@@ -321,6 +321,10 @@ entries! {
         "This version replicates between two computers.",
         &["Make the second group on another computer."];
 
+    INTERFACE_AWAY = "CWREPL1418", 4, Failed, Communications, Major, 5 "Connection Establishment Error",
+        "The volume \"{0}\" cannot be replicated over the network interfaces it is bound to ({1}): {2}.",
+        "SetNetworkConstraint binds a partnership to interfaces; over others nothing is copied.",
+        &["Look at the addresses and routes of that computer: ip address, ip route.", "Bind the partnership to other interfaces (SetNetworkConstraint), or to none (RemoveNetworkConstraint)."];
     NOT_SAME = "CWREPL1430", 4, Failed, Other, Major, 81 "Sync Loss or Mismatch",
         "\"{0}\" cannot hand over, because both sides cannot be made the same now: {1}",
         "The direction is turned round only when the destination has everything, so that nothing is lost. The source goes on as before.",

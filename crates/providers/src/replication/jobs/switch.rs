@@ -302,6 +302,7 @@ async fn become_source(
             if !partnership.is_source {
                 partnership.turn(generation);
                 partnership.failed_over = alone;
+                model.turn_constraint(id);
             }
             for group in model.groups.iter_mut().filter(|g| g.id == order.group) {
                 group.mode = settings.mode.unwrap_or(group.mode);
@@ -326,9 +327,10 @@ pub async fn hand_over(shared: &Arc<Shared>, id: Guid) -> Result<(), ErrorDetail
     let _rest = shared.sessions.rest(volumes, Manner::Same).await?;
     let generation = partnership.generation + 1;
     let change = move |model: &mut Model| {
-        for partnership in model.partnerships.iter_mut().filter(|p| p.id == id && p.is_source) {
+        if let Some(partnership) = model.partnerships.iter_mut().find(|p| p.id == id && p.is_source) {
             partnership.turn(generation);
             partnership.handed_over = true;
+            model.turn_constraint(id);
         }
         Ok(())
     };

@@ -3,6 +3,7 @@
 //! Every volume has a task of its own, which looks at the model whenever it changes, and now and then, and which takes orders
 //! ([`Sessions::rest`]). What it finds out is what MSFT_WvrReplica, MSFT_WvrHealth and the jobs that follow a copy show.
 
+mod binding;
 pub mod peer;
 mod rest;
 mod resync;

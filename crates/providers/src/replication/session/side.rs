@@ -2,7 +2,7 @@
 
 use super::rest::Manner;
 use super::resync::Copy;
-use super::{EngineSettings, VolumeStatus, marker, peer};
+use super::{EngineSettings, VolumeStatus, binding, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::engine::{
     Failure, FullReason, Listen, ListenTls, MirrorStatus, Replica, ReplicaSpec, ReplicationError, Role,
@@ -170,18 +170,26 @@ impl Side {
             self.replica = Some(self.open(shared, settings, partition, tls.as_ref()).await?);
         }
         let path = self.path.clone();
+        let address = match binding::listen_at(shared, settings, partition) {
+            Ok(address) if self.status.endpoint.is_none_or(|(at, _)| at == address) => address,
+            moved_or_none => {
+                // Not at the old address any more; the next look listens at the new one.
+                self.end().await;
+                return moved_or_none.map(drop);
+            }
+        };
         let Some(replica) = &self.replica else { return Ok(()) };
         if replica.role().await != Role::Destination {
-            let port = free_port(settings.listen).map_err(|e| {
-                errors::partner_not_ready(&path, &format!("no port is free at {}: {e}", settings.listen))
+            let port = free_port(address).map_err(|e| {
+                errors::partner_not_ready(&path, &format!("no port is free at {address}: {e}"))
             })?;
             let listen = Listen {
-                address: SocketAddr::new(settings.listen, port),
+                address: SocketAddr::new(address, port),
                 export: peer::export_name(partition),
                 tls: tls.map(|directory| ListenTls { directory, only: None }),
             };
             replica.receive(&listen).await.map_err(|e| errors::engine_failed(&e, &path))?;
-            self.status.endpoint = Some((settings.listen, port));
+            self.status.endpoint = Some((address, port));
         }
         self.status.receiving = true;
         self.status.failure = None;

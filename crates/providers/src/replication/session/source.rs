@@ -2,7 +2,7 @@
 
 use super::resync::Copy;
 use super::side::{Side, now};
-use super::{EngineSettings, marker, peer, there};
+use super::{EngineSettings, binding, marker, peer, there};
 use crate::replication::engine::{
     Basis, CopyMode, FullReason, MirrorPhase, MirrorStatus, Partner, ReplicationError, Standing,
     TlsDirectory, Volume,
@@ -70,6 +70,7 @@ impl Side {
                 let Ok(partner) = told.partner(partition, partnership, tls.as_ref()) else {
                     return Err(there::why_not_ready(shared, partition, partnership).await);
                 };
+                binding::allow(shared, partition, partnership, &partner)?;
                 self.connect(partner, &told, mode, now.map(|(phase, _)| phase)).await?;
             }
             Some(_) if self.checked.is_none_or(|at| at.elapsed() >= CHECK) => {
@@ -113,7 +114,10 @@ impl Side {
                 if there == Some(false) {
                     self.basis = FullReason::VolumeTouched;
                 } else {
-                    let partner = told.and_then(|t| t.partner(partition, partnership, tls));
+                    let partner =
+                        told.and_then(|t| t.partner(partition, partnership, tls)).and_then(|partner| {
+                            binding::allow(shared, partition, partnership, &partner).map(|()| partner)
+                        });
                     let verified = there.is_some() && partner.is_ok();
                     let partner = partner.unwrap_or_else(|_| peer::nowhere(partition, partnership, tls));
                     replica.start(partner, Basis::Identical, mode).await.map_err(failed)?;
@@ -199,6 +203,7 @@ impl Side {
             let found = model.partnerships.iter_mut().find(|p| p.id == id && p.is_source);
             if let Some(partnership) = found.filter(|p| p.generation == known) {
                 partnership.turn(generation);
+                model.turn_constraint(id);
             }
             Ok(())
         };
