@@ -284,6 +284,8 @@ async fn become_source(
             |marker: SyncMarker| marker.break_seal().map_err(|e| errors::state_unwritable(&e.to_string()));
         match looks {
             Some(looks) => session::seal(shared, volume, looks)?,
+            // A device, or nobody could tell: the seal will not be believed, and says why.
+            None if handed.generation > 0 => session::seal(shared, volume, session::UNKNOWN)?,
             // A side that handed over and gets its part back has sealed itself.
             None if alone => unsealed(session::marker(shared, volume.id))?,
             None => {}

@@ -19,7 +19,7 @@ use cimwright_sdk::jobs::{Jobs, WeakJobs};
 use rest::Order;
 pub use rest::{Manner, Rest};
 use side::Side;
-pub use source::seal;
+pub use source::{UNKNOWN, seal};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;

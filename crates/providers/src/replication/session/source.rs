@@ -21,6 +21,9 @@ const CHECK: Duration = Duration::from_secs(3);
 /// How long the last blocks may take to be copied once applications are cut off.
 const FINISH_LIMIT: Duration = Duration::from_secs(20);
 
+/// What a volume looks like that does not show it. No volume looks so.
+pub const UNKNOWN: &str = "unknown";
+
 impl Side {
     pub(super) async fn be_source(
         &mut self,
@@ -232,12 +235,12 @@ impl Side {
         let told = peer::ask(shared, partition, partnership).await;
         self.end().await;
         match told {
-            Ok(Peer { fingerprint: Some(token), .. }) => {
-                if let Err(reason) = seal(shared, partition, &token) {
+            Ok(told) => {
+                let token = told.fingerprint.as_deref().unwrap_or(UNKNOWN);
+                if let Err(reason) = seal(shared, partition, token) {
                     tracing::warn!(volume = path, error = reason.message_id, "{}", reason.message);
                 }
             }
-            Ok(_) => {}
             Err(reason) => tracing::warn!(volume = path, error = reason.message_id, "{}", reason.message),
         }
         Ok(())
