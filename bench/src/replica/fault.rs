@@ -288,12 +288,18 @@ impl Executioner {
     /// Without the record of the difference everything is copied, and a job has to say so, and why.
     async fn expect_reason(&mut self, faults: &[Fault], moment: i64) -> Result<()> {
         let says = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains("everything: "));
+        // One that followed a difference already goes on, and tells it only in its JobStatus, as long as it runs.
+        let follows = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains("up to date"));
         // A small volume is copied faster than the job is there.
         let limit = Instant::now() + EXPLANATION;
         loop {
             let jobs = self.pair.source().jobs_after(moment).await?;
             if jobs.iter().any(|j| says(&j.description) || says(&j.job_status)) {
                 self.tally.reasons += 1;
+                return Ok(());
+            }
+            if Instant::now() > limit && jobs.iter().any(|j| follows(&j.description)) {
+                self.tally.followed += 1;
                 return Ok(());
             }
             if Instant::now() > limit {

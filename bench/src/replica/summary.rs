@@ -46,7 +46,10 @@ pub(super) fn print(tally: &Tally, desk: &Desk, seed: u64, took: Duration) -> bo
         tally.slowest.1,
         tally.identical
     );
-    println!("After {} losses of the source a job said that everything is copied, and why", tally.reasons);
+    println!(
+        "After {} losses of the source a job said that everything is copied, and why; {} times a job that was there already went on",
+        tally.reasons, tally.followed
+    );
     println!("The mode was changed {} times, the direction {} times", tally.modes, tally.switches);
     if tally.no_switch {
         println!("(This server cannot turn the direction round.)");

@@ -42,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) identical: u32,
     /// How often the source lost its record of the difference, and a job said why everything is copied.
     pub(crate) reasons: u32,
+    /// How often a job that followed a difference already went on instead.
+    pub(crate) followed: u32,
     /// How often the mode was changed, and the direction.
     pub(crate) modes: u32,
     pub(crate) switches: u32,
