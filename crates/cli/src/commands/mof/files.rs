@@ -86,7 +86,9 @@ fn in_any_case(path: &Path) -> Result<PathBuf, LoadError> {
 /// The text of a file: UTF-8, or UTF-16 with a byte order mark, as WMI's tools write it.
 fn text_of(path: &Path) -> Result<String, String> {
     let file = fs::File::open(path).map_err(|e| e.to_string())?;
-    let mut bytes = Vec::new();
+    // Room for all of it at once: a schema is thousands of small files.
+    let length = file.metadata().map_or(0, |m| m.len().min(LARGEST));
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it is larger than {} MiB", LARGEST >> 20));
