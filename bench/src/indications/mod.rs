@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How long the jobs may take to end once nobody is killed any more, and then the next indication to arrive.
+/// How long it may take, once nobody is killed any more, until the next job ends, and then until the next indication arrives.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the server is told: listeners that come back are found soon, and no job leaves before the proof.
@@ -285,11 +285,15 @@ async fn connect(addresses: &Addresses) -> Result<(Client, InstancePath)> {
 /// All jobs, once all of them have ended.
 async fn ended_jobs(server: &Server) -> Result<Vec<Instance>> {
     let client = Client::connect(server::over_http(server.addresses())).await?;
-    let deadline = Instant::now() + PATIENCE;
+    let (mut deadline, mut left) = (Instant::now() + PATIENCE, usize::MAX);
     loop {
         let jobs = client.enumerate_instances(&namespace(), "Msvm_ConcreteJob", None).await?;
-        if jobs.iter().all(|j| j.get_u64("JobState").is_some_and(|s| s >= 7)) {
+        let running = jobs.iter().filter(|j| j.get_u64("JobState").is_none_or(|s| s < 7)).count();
+        if running == 0 {
             return Ok(jobs);
+        }
+        if running < left {
+            (left, deadline) = (running, Instant::now() + PATIENCE);
         }
         if Instant::now() > deadline {
             return Err(Failure::Late { what: "the end of the jobs", seconds: PATIENCE.as_secs() });

@@ -62,3 +62,36 @@ impl TryFrom<StoredEntry<'_>> for Entry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::form::{decode_entry, encode_entry};
+    use crate::samples::at;
+    use cimwright_cim::{Instance, InstancePath};
+    use cimwright_jobs::{Entry, EntryKind};
+    use uuid::Uuid;
+
+    const VERSION_1: &str = r#"{"v":1,"id":"00000000-0000-0000-0000-000000000007","kind":"destination","owner":"ada",
+        "created":1750000000000000,"instance":{"class":"CIM_ListenerDestinationCIMXML",
+        "path":{"namespace":"root/interop","class":"CIM_ListenerDestinationCIMXML","keys":[["Name",{"s":"d"}]]}}}"#;
+
+    #[test]
+    fn version_1_reads_and_is_what_is_written() {
+        let mut instance = Instance::new("CIM_ListenerDestinationCIMXML");
+        let interop = cimwright_cim::NamespaceName::new("root/interop");
+        instance.path = Some(InstancePath::new(interop, instance.class.clone()).with_key("Name", "d"));
+        let entry = Entry {
+            id: Uuid::from_u128(7),
+            kind: EntryKind::Destination,
+            owner: "ada".to_owned(),
+            created: at(0),
+            instance,
+        };
+        let read = decode_entry(VERSION_1.as_bytes()).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{entry:?}"));
+        let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        assert_eq!(json(&encode_entry(&entry).unwrap()), json(VERSION_1.as_bytes()));
+        let other = VERSION_1.replace("\"destination\"", "\"nothing\"");
+        assert!(decode_entry(other.as_bytes()).is_err());
+    }
+}
