@@ -20,7 +20,6 @@ import xml.etree.ElementTree as ElementTree
 ACCEPTED = [
     (r"test_profile_snia_smis", "skipped", "SMI-S is not implemented, and the server does not say it is"),
     (r"test_profile_generic::test_get_central_instances", "skipped", "a profile that the server does not advertise"),
-    (r"test_indications::", "failure", "indications are not served"),
 ]
 
 #: What the server can do, in the words of the suite.

@@ -11,7 +11,7 @@ use cimwright_cim::{
     OperationResult, Param, Property, Request, Schema, Value,
 };
 use cimwright_codec::cimxml::Limits;
-use cimwright_codec::query::wql_text;
+use cimwright_codec::query::query_text;
 use cimwright_codec::wsman::{
     Answered, Ask, AskedFilter, EnumerationMode, Selector, Target, decode_response, encode_request,
     fit_instance, fit_params, selected_keys,
@@ -66,8 +66,8 @@ impl Client {
                 Ok(OperationResult::Instances { shape: ObjectShape::InstanceName, items })
             }
             Operation::ExecQuery { query } => {
-                let text = wql_text(query);
-                let filter = Some(AskedFilter::Wql(&text));
+                let (text, language) = query_text(query);
+                let filter = Some(AskedFilter::Query { text: &text, language });
                 let ask = Ask::Enumerate { mode: EnumerationMode::Object, filter };
                 let items = self.items(namespace, "*", ask, repeatable).await?;
                 Ok(OperationResult::Instances { shape: ObjectShape::Object, items })

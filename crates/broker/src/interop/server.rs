@@ -8,8 +8,8 @@ use cimwright_cim::{CimError, Instance, InstancePath, Value};
 const MANAGER: &str = "Cimwright";
 
 /// CIM_ObjectManagerCommunicationMechanism.FunctionalProfilesSupported: basic read and write, schema and instance manipulation,
-/// association traversal, queries, qualifier declarations, pulled reads and pulled queries.
-const FUNCTIONAL_PROFILES: [u16; 9] = [2, 3, 4, 5, 6, 7, 8, 10, 12];
+/// association traversal, queries, qualifier declarations, indications, pulled reads and pulled queries.
+const FUNCTIONAL_PROFILES: [u16; 10] = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12];
 
 pub(super) struct ObjectManager;
 pub(super) struct System;

@@ -313,7 +313,13 @@ pub(crate) fn schema(namespace: &str) -> Schema {
     let results =
         Source::new("method-results.mof", include_str!("../../../../schema/cim/method-results.mof"));
     let sources = match namespace {
-        INTEROP => vec![qualifiers, cim, told, own],
+        INTEROP => {
+            let wmi = Source::new("wmi.mof", include_str!("../../../../schema/interop/wmi.mof"));
+            let server = Source::new("server.mof", include_str!("../../../../schema/interop/server.mof"));
+            let profiles =
+                Source::new("profiles.mof", include_str!("../../../../schema/interop/profiles.mof"));
+            vec![qualifiers, cim, wmi, server, profiles, told, own]
+        }
         DMTF => vec![qualifiers, cim, told, results, own, history, test],
         _ => vec![qualifiers, cim, told, own, history, test],
     };

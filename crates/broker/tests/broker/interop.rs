@@ -4,20 +4,11 @@ use crate::house::{House, admin, operator};
 use cimwright_broker::interop::{AccessPoint, Central, Discovery, INTEROP_NAMESPACE, Profile};
 use cimwright_cim::operation::{AssociationFilter, InstanceOptions, Operation, OperationResult};
 use cimwright_cim::{CimStatus, ClassName, Instance, InstancePath, NamespaceName, Value};
-use cimwright_codec::mof::{Source, compile_schema};
 
 const CIM: &str = INTEROP_NAMESPACE;
 
 async fn house() -> House {
     let name = NamespaceName::new(CIM);
-    let sources = [
-        Source::new("qualifiers.mof", include_str!("../../../../schema/qualifiers.mof")),
-        Source::new("cim/v2.mof", include_str!("../../../../schema/cim/v2.mof")),
-        Source::new("interop/wmi.mof", include_str!("../../../../schema/interop/wmi.mof")),
-        Source::new("interop/server.mof", include_str!("../../../../schema/interop/server.mof")),
-        Source::new("interop/profiles.mof", include_str!("../../../../schema/interop/profiles.mof")),
-    ];
-    let schema = compile_schema(&sources, &name).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let profile =
         |name, central, part_of| Profile { organization: 2, name, version: "1.0.0", central, part_of };
     let discovery = Discovery {
@@ -27,9 +18,9 @@ async fn house() -> House {
             profile("Server", Central::ObjectManager, None),
             profile("Job Control", Central::Jobs, Some("Server")),
         ],
-        wmi_namespaces: vec![name.clone()],
+        wmi_namespaces: vec![name],
     };
-    let house = House::with_more(|builder| builder.namespace(name, schema).discovery(discovery)).await;
+    let house = House::with_more(|builder| builder.discovery(discovery)).await;
     house.broker.announce(vec![AccessPoint { url: "http://test:1".to_owned() }]);
     house
 }

@@ -6,7 +6,7 @@ use cimwright_cim::query::{Comparison, Condition, Index, Pattern, PatternPart, P
 use std::fmt::Write;
 
 /// The language of what [`query_text`] writes. The two tell apart in how they compare strings.
-pub(super) fn language(query: &Query) -> &'static str {
+pub(crate) fn language(query: &Query) -> &'static str {
     if query.fold_case { "WQL" } else { "DMTF:CQL" }
 }
 

@@ -43,9 +43,9 @@ impl Language {
     }
 }
 
-/// The WQL text of a query, for protocols that carry one.
-pub fn wql_text(query: &Query) -> String {
-    crate::cimxml::query_text::query_text(query)
+/// The text of a query and its language, one of [`LANGUAGES`], for protocols that carry one.
+pub fn query_text(query: &Query) -> (String, &'static str) {
+    (crate::cimxml::query_text::query_text(query), crate::cimxml::query_text::language(query))
 }
 
 /// Reads a query.

@@ -63,8 +63,13 @@ pub enum Ask<'a> {
 /// Which instances are asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum AskedFilter<'a> {
-    /// Those that a query in WQL finds.
-    Wql(&'a str),
+    /// Those that a query finds.
+    Query {
+        /// Its text.
+        text: &'a str,
+        /// Its language, `WQL` or `DMTF:CQL`.
+        language: &'a str,
+    },
     /// Those that are associated with one, or (`associated` is FALSE) the associations.
     Association {
         /// The one.
@@ -191,9 +196,9 @@ fn body(writer: &mut Writer<'_>, ask: &Ask<'_>, class_uri: &str) {
             }
             match filter {
                 None => {}
-                Some(AskedFilter::Wql(text)) => {
+                Some(AskedFilter::Query { text, language }) => {
                     writer.raw("<w:Filter");
-                    writer.attr("Dialect", uris::WQL);
+                    writer.attr("Dialect", if *language == "WQL" { uris::WQL } else { uris::CQL });
                     writer.raw(">");
                     writer.text(text);
                     writer.raw("</w:Filter>");

@@ -277,7 +277,7 @@ fn both_halves_fit_together() {
     let source = InstancePath::new(namespace.clone(), "X").with_key("K", "v");
     let filter = AssociationFilter { role: Some("R".into()), ..AssociationFilter::default() };
     for asked in [
-        AskedFilter::Wql("SELECT * FROM X WHERE A < 1"),
+        AskedFilter::Query { text: "SELECT * FROM X WHERE A < 1", language: "WQL" },
         AskedFilter::Association { source: &source, associated: true, filter: &filter },
     ] {
         let request = ask(&Ask::Enumerate { mode: EnumerationMode::ObjectAndEpr, filter: Some(asked) });

@@ -14,10 +14,10 @@ const CAPABILITIES: [(&str, &str); 5] = [
     (
         "77-cimsupportedfunctionalgroups",
         "basic-read, basic-write, instance-manipulation, schema-manipulation, association-traversal, \
-         query-execution, qualifier-declaration",
+         query-execution, qualifier-declaration, indication",
     ),
     ("77-cimsupportsmultipleoperations", ""),
-    ("77-cimsupportedquerylanguages", "WQL"),
+    ("77-cimsupportedquerylanguages", "WQL, DMTF:CQL"),
     ("77-cimvalidation", "loosely-validating"),
 ];
 
