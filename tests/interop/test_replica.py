@@ -366,6 +366,10 @@ class TestFailures(ReplicaCase):
 class TestJobs(ReplicaCase):
     """What a client may do with an MSFT_SrJob."""
 
+    #: Those of them that say when a job runs.
+    SCHEDULE = {
+        "ScheduledStartTime", "JobRunTimes", "RunMonth", "RunDay", "RunDayOfWeek", "RunStartInterval", "LocalOrUtcTime", "UntilTime",
+    }
     WRITABLE = {
         "ScheduledStartTime": pywbem.CIMDateTime("20300101000000.000000+000"),
         "JobRunTimes": pywbem.Uint32(3),
@@ -426,6 +430,13 @@ class TestJobs(ReplicaCase):
         for name, value in self.WRITABLE.items():
             with self.subTest(name=name):
                 changed = pywbem.CIMInstance(job.path.classname, {name: value}, path=job.path)
+                if name in self.SCHEDULE:
+                    # This job has ended, so there is nothing left to be scheduled: the refusal says so, not that nobody may write it.
+                    with self.assertRaises(pywbem.CIMError) as caught:
+                        self.a.connection.ModifyInstance(changed, PropertyList=[name])
+                    self.assertEqual(caught.exception.status_code, pywbem.CIM_ERR_FAILED)
+                    self.assertIn("only while it has not begun", caught.exception.status_description)
+                    continue
                 self.a.connection.ModifyInstance(changed, PropertyList=[name])
                 self.assertEqual(job.value(name), value)
         for name, value, code in [
