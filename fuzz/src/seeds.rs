@@ -41,6 +41,37 @@ const HEADS: &[&str] = &[
     "POST /cimom HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: application/xml\r\nTE: trailers\r\n",
 ];
 
+/// Envelopes as clients write them.
+const ENVELOPES: &[&str] = &[
+    "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" xmlns:a=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" \
+     xmlns:w=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" xmlns:n=\"http://schemas.xmlsoap.org/ws/2004/09/enumeration\"><s:Header>\
+     <a:Action>http://schemas.xmlsoap.org/ws/2004/09/enumeration/Enumerate</a:Action><a:MessageID>uuid:1</a:MessageID><w:ResourceURI>\
+     http://schemas.microsoft.com/wbem/wsman/1/wmi/root/virtualization/v2/*</w:ResourceURI><w:MaxEnvelopeSize>153600</w:MaxEnvelopeSize>\
+     <w:OperationTimeout>PT60S</w:OperationTimeout></s:Header><s:Body><n:Enumerate><w:OptimizeEnumeration/><w:MaxElements>20</w:MaxElements>\
+     <w:Filter Dialect=\"http://schemas.microsoft.com/wbem/wsman/1/WQL\">SELECT * FROM Msvm_ConcreteJob</w:Filter></n:Enumerate></s:Body>\
+     </s:Envelope>",
+    "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" xmlns:a=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" \
+     xmlns:w=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" xmlns:p=\"http://schemas.microsoft.com/wbem/wsman/1/wmi/root/virtualization/v2/X\">\
+     <s:Header><a:Action>http://schemas.microsoft.com/wbem/wsman/1/wmi/root/virtualization/v2/X/GetError</a:Action><a:MessageID>uuid:2</a:MessageID>\
+     <w:ResourceURI s:mustUnderstand=\"true\">http://schemas.microsoft.com/wbem/wsman/1/wmi/root/virtualization/v2/X</w:ResourceURI><w:SelectorSet>\
+     <w:Selector Name=\"InstanceID\">7</w:Selector></w:SelectorSet></s:Header><s:Body><p:GetError_INPUT><p:A>1</p:A></p:GetError_INPUT></s:Body>\
+     </s:Envelope>",
+    "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"><s:Body><s:Fault><s:Code><s:Value>s:Sender</s:Value></s:Code><s:Reason>\
+     <s:Text xml:lang=\"en\">no</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>",
+];
+
+/// What begins a login, and a sealed body.
+const TOKENS: &[&[u8]] = &[
+    b"NTLMSSP\0\x01\0\0\0\x31\x02\x08\x62\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0f",
+    b"NTLMSSP\0\x03\0\0\0\0\0\0\0\x58\0\0\0\x30\0\x30\0\x58\0\0\0\0\0\0\0\x58\0\0\0\x06\0\x06\0\x58\0\0\0\0\0\0\0\x58\0\0\0\0\0\0\0\
+      \x58\0\0\0\x31\x02\x08\x62\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    b"\x60\x22\x06\x06\x2b\x06\x01\x05\x05\x02\xa0\x18\x30\x16\xa0\x0e\x30\x0c\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a\xa2\x04\x04\x02ab",
+    b"\xa1\x08\x30\x06\xa2\x04\x04\x02ab",
+    b"--Encrypted Boundary\r\n\tContent-Type: a\r\n\tOriginalContent: type=b;Length=2\r\n--Encrypted Boundary\r\n\
+      \tContent-Type: application/octet-stream\r\n\x04\0\0\0abcdxy--Encrypted Boundary--\r\n",
+    b"\x05\x02\0\0\0\x21\0\x01\0\x01T\0\x04HTTP\0\0\0\x01\0\0\0\0\x01\0\x12\0\x04aaaa\0\0\0\x01",
+];
+
 /// MOF as WMI has it, beside that of the project.
 const MOF: &[&str] = &[
     "#pragma namespace (\"\\\\\\\\.\\\\root\\\\x\")\n#pragma include (\"a.mof\")\n[Dynamic, Provider(\"P\"), Locale(1033)]\nclass X : A\n{\n  \
@@ -69,6 +100,8 @@ pub fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
         "response" => contents(&[files(&golden, ".rsp.xml"), files(&golden, ".req.xml")].concat()),
         "query" => texts(QUERIES),
         "uri" => texts(URIS),
+        "wsman" => texts(ENVELOPES),
+        "token" => TOKENS.iter().map(|token| token.to_vec()).collect(),
         "http" => texts(HEADS),
         _ => Vec::new(),
     };

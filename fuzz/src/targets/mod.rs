@@ -4,7 +4,9 @@ mod cimxml;
 mod http;
 mod mof;
 mod query;
+mod token;
 mod uri;
+mod wsman;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -54,6 +56,18 @@ pub const TARGETS: &[Target] = &[
         run: cimxml::response,
     },
     Target { name: "query", about: "WQL and DMTF:CQL", words: query::WORDS, run: query::run },
+    Target {
+        name: "wsman",
+        about: "messages of WS-Management, as server and client read them",
+        words: wsman::WORDS,
+        run: wsman::run,
+    },
+    Target {
+        name: "token",
+        about: "tokens of NTLM, SPNEGO and Kerberos, and sealed bodies",
+        words: token::WORDS,
+        run: token::run,
+    },
     Target {
         name: "uri",
         about: "object paths, addresses, percent-encoding",

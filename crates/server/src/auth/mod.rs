@@ -22,6 +22,7 @@ use std::sync::Arc;
 use users::UsersFile;
 
 pub(crate) use login::ConnectionLogin;
+pub use negotiate::read_untrusted;
 pub(crate) use negotiate::sealed_protocol;
 
 /// How a client is connected.

@@ -297,6 +297,33 @@ pub(crate) fn seal(
     Ok((sealed::content_type(protocol), body))
 }
 
+/// Reads bytes as everything that a stranger may send in a login, and tells what came of it. For fuzzing; lets nobody in.
+#[doc(hidden)]
+pub fn read_untrusted(data: &[u8]) -> String {
+    let keytab = Keytab::read(data);
+    let (seen, find) = (Seen::default(), |_: &str| Some((String::new(), NtHash::of(""))));
+    let kerberos = keytab.as_ref().ok().map(|keytab| (keytab, &seen));
+    let side =
+        Side { computer: "fuzz", random: [7; 8], filetime: TO_UNIX_EPOCH, kerberos, channel: None, find };
+    let token = STANDARD.encode(data);
+    let mut told = format!("{keytab:?} {:?}", sealed::parts(data).map(|parts| parts.len()));
+    // As the first token, and as the one after the server's challenge.
+    let first = b"NTLMSSP\0\x01\0\0\0\x31\x02\x08\x62";
+    for before in [None, Some(STANDARD.encode(first))] {
+        let mut login = Login::default();
+        if let Some(before) = before {
+            let _ = login.step(&before, &side);
+        }
+        match login.step(&token, &side) {
+            Ok(Step::Continue(_)) => told.push_str(" continue"),
+            Ok(Step::Done(..)) => told.push_str(" done"),
+            Err(Failed::Malformed) => told.push_str(" malformed"),
+            Err(Failed::Wrong(_)) => told.push_str(" wrong"),
+        }
+    }
+    told
+}
+
 fn ticket<F>(
     token: &[u8],
     side: &Side<'_, F>,
