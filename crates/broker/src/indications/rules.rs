@@ -116,6 +116,10 @@ impl Shared {
         principal: &Principal,
         instance: Instance,
     ) -> Result<InstancePath, CimError> {
+        if instance.class.is(super::eventing::CLASS) {
+            let text = format!("instances of {} are made by Subscribe over WS-Management", instance.class);
+            return Err(CimError::not_supported(text));
+        }
         let (mut instance, path) = self.keyed(instance)?;
         let url = instance.get_str("Destination").map(str::trim).filter(|u| !u.is_empty());
         let url =
@@ -148,7 +152,7 @@ impl Shared {
         let entry = self.entry(EntryKind::Destination, principal, instance);
         let id = entry.id;
         self.outbox.register(&entry).await.map_err(errors::from_store)?;
-        self.book().add_destination(Destination { entry, target: Some(target) });
+        self.book().add_destination(Destination { entry, target: Some(target), sink: None });
         delivery::open_line(self, id);
         Ok(path)
     }
@@ -343,7 +347,7 @@ impl Shared {
         Err(CimError::new(CimStatus::AlreadyExists, text))
     }
 
-    fn entry(&self, kind: EntryKind, principal: &Principal, instance: Instance) -> Entry {
+    pub(crate) fn entry(&self, kind: EntryKind, principal: &Principal, instance: Instance) -> Entry {
         Entry {
             id: Uuid::now_v7(),
             kind,
@@ -424,7 +428,7 @@ fn check_owner(principal: &Principal, entry: &Entry) -> Result<(), CimError> {
     )))
 }
 
-fn check_limit(there: usize, limit: usize, what: &str) -> Result<(), CimError> {
+pub(crate) fn check_limit(there: usize, limit: usize, what: &str) -> Result<(), CimError> {
     if there < limit {
         return Ok(());
     }
