@@ -235,7 +235,6 @@ class EventingTests(Case):
         events, after = self.pull_until_end(context, name)
         self.assert_life(events, name)
         self.assert_in_order(events)
-        # Who names the first context again has not got anything, as far as the server knows; but what came after it was asked for.
         self.live(f"{name} again")
         more, _ = self.pull_until_end(after, f"{name} again")
         self.assert_in_order(events + more)

@@ -41,6 +41,9 @@ const WS_MANAGEMENT: u16 = 4;
 /// The address of a destination that fetches its events.
 const NOWHERE: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous";
 
+/// What the names of filters and destinations that Subscribe makes begin with.
+const NAME: &str = "Cimwright:WS-Eventing:";
+
 /// How many events a message holds when the subscriber does not say.
 const BATCH: usize = 20;
 
@@ -312,7 +315,7 @@ impl Shared {
             )));
         }
         let id = Uuid::now_v7();
-        let name = format!("Cimwright:WS-Eventing:{}", id.simple());
+        let name = format!("{NAME}{}", id.simple());
         let mut filter = self.named("CIM_IndicationFilter", &name);
         filter.set("SourceNamespaces", Some(Value::strings([sink.namespace.as_str()])));
         filter.set("Query", Some(Value::from(query.text.as_str())));
@@ -406,6 +409,22 @@ impl Shared {
         for id in over {
             tracing::info!(subscription = %id, "a subscription over WS-Management has ended");
             self.end_subscription(id).await?;
+        }
+        // A filter without its destination is what a crash in the middle of Subscribe or Unsubscribe leaves.
+        let alone: Vec<Uuid> = {
+            let book = self.book();
+            let own = book.filters().filter(|f| !f.standing && f.name.starts_with(NAME));
+            let has_end = |name: &str| {
+                book.destinations()
+                    .any(|d| d.sink.is_some() && d.entry.instance.get_str("Name") == Some(name))
+                    || book
+                        .filters()
+                        .any(|f| &*f.name == name && book.subscriptions().any(|s| s.filter == f.entry.id))
+            };
+            own.filter(|f| !has_end(&f.name)).map(|f| f.entry.id).collect()
+        };
+        for id in alone {
+            self.forget(id).await?;
         }
         Ok(())
     }

@@ -274,6 +274,9 @@ impl Shared {
     /// Removes an entry; the caller holds the turn.
     pub(crate) async fn forget(&self, id: Uuid) -> Result<(), CimError> {
         self.lines.end(id);
+        if let Some(deliver) = self.deliver.get() {
+            deliver.forget(id);
+        }
         self.outbox.unregister(id).await.map_err(errors::from_store)?;
         self.book().remove(id);
         self.reroute();

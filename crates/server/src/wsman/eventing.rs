@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// How long a subscription lasts at most, and when the client does not say.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How long a Pull waits at a stretch before it looks whether the server is to end.
-const STRETCH: Duration = Duration::from_millis(250);
+const STRETCH: Duration = Duration::from_secs(1);
 /// How many events are looked at for one answer, whatever the client asks for.
 const MAX_EVENTS: usize = 1000;
 /// What precedes the subscription in a context of events.
