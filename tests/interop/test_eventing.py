@@ -1,11 +1,17 @@
 """Events over WS-Eventing: pypsrp fetches them, or a sink of our own is sent them."""
 
 import http.server
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
 import threading
 import xml.etree.ElementTree as ET
 
 import remote
-from harness import COMPLETED, RUNNING, V2, Case, wait_until
+from computers import PROGRAM
+from harness import COMPLETED, PATIENCE, RUNNING, V2, Case, connect, wait_until
 from pypsrp.wsman import NAMESPACES, WSMan
 from remote import A, N, S, W, WQL, Remote, fault, local, properties
 
@@ -16,6 +22,17 @@ MODES = {
     **{mode: f"http://schemas.dmtf.org/wbem/wsman/1/wsman/{mode}" for mode in ("PushWithAck", "Events", "Pull")},
 }
 JOBS = 'SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA "CIM_ConcreteJob"'
+
+
+#: Of the server that is killed.
+CONFIGURATION = """
+[providers]
+demo = true
+
+[indications]
+retry_interval_ms = 200
+max_retry_interval_ms = 500
+"""
 
 
 class Sink:
@@ -119,8 +136,8 @@ class Subscriber(WSMan):
         return message_id, header
 
 
-class EventingTests(Case):
-    """The life of a job, fetched and sent, also after the other side was away."""
+class Eventing(Case):
+    """What subscribers do."""
 
     def setUp(self):
         super().setUp()
@@ -227,6 +244,10 @@ class EventingTests(Case):
     def assert_in_order(self, events):
         numbers = [int(properties(e)["SequenceNumber"]) for e in events]
         self.assertEqual(numbers, list(range(len(numbers))))
+
+
+class EventingTests(Eventing):
+    """The life of a job, fetched and sent, also after the other side was away."""
 
     def test_events_are_fetched_in_order(self):
         name = self._testMethodName
@@ -363,3 +384,85 @@ class EventingTests(Case):
         ]:
             with self.subTest(text):
                 self.assertIn(text, str(fault(call)))
+
+
+class EventingRestartTests(Eventing):
+    """A server that is killed knows its subscribers when it is started again."""
+
+    def setUp(self):
+        self.place = pathlib.Path(tempfile.mkdtemp(dir=os.environ["INTEROP_SCRATCH"]))
+        self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
+        (self.place / "root").mkdir()
+        (self.place / "config.toml").write_text(CONFIGURATION)
+        command = [PROGRAM, "user", "add", "ada", "--role", "administrator", "--password-stdin"]
+        said = os.environ["INTEROP_PASSWORD_ADA"] + "\n"
+        subprocess.run([*command, "--state", str(self.place / "state")], input=said, text=True, check=True)
+        self.process = None
+        self.addCleanup(self.kill)
+        self.serve()
+        super().setUp()
+
+    def serve(self):
+        """Starts the server, on any port."""
+        ports = self.place / "ports"
+        ports.unlink(missing_ok=True)
+        command = [PROGRAM, "serve", "--config", str(self.place / "config.toml"), "--state", str(self.place / "state")]
+        command += ["--http", "127.0.0.1:0", "--https", "none", "--storage-root", str(self.place / "root")]
+        with open(self.place / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port-file", str(ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+        def listens():
+            assert self.process.poll() is None, (self.place / "log").read_text()[-4000:]
+            lines = ports.read_text() if ports.exists() else ""
+            return dict(line.split("=", 1) for line in lines.splitlines()) if "unix=" in lines else None
+
+        self.url = f"http://{wait_until(listens, 'the server to listen')['http']}"
+
+    def kill(self):
+        """Ends the server without a warning."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    def connection(self, user, namespace=None, url=None, **options):
+        connection = connect(namespace or self.namespace, user, url or self.url, **options)
+        self.addCleanup(connection.close)
+        return connection
+
+    def subscriber(self, user):
+        host, port = self.url.removeprefix("http://").split(":")
+        password = os.environ[f"INTEROP_PASSWORD_{user.upper()}"].encode()
+        wsman = Subscriber(
+            host, port=int(port), ssl=False, auth="basic", username=user.encode(), password=password,
+            encryption="never", no_proxy=True,
+        )
+        self.addCleanup(wsman.close)
+        return wsman
+
+    def forget(self, identifier):
+        """The whole server goes."""
+
+    def test_a_killed_server_tells_what_it_had_to_tell(self):
+        sink, names = self.sink(), ["before", "after"]
+        _, context = self.subscribe("Pull")
+        self.subscribe("PushWithAck", sink.url)
+        sink.stop()
+        self.live(names[0])
+        wait_until(lambda: self.told(self.pull(context, 100, seconds=20)[0], names[0])[-1][1] == COMPLETED, "the end")
+        self.kill()
+        self.serve()
+        self.ada, self.wsman = self.connection("ada"), self.subscriber("ada")
+        sink.start()
+        self.live(names[1])
+        fetched, _ = self.pull_until_end(context, names[1])
+        end = [("CIM_InstModification", COMPLETED)]
+        wait_until(lambda: self.told(sink.events(), names[1])[-1:] == end, "the last end to be told")
+        for events in (fetched, sink.events()):
+            for name in names:
+                self.assert_life(events, name)
+            self.assert_in_order(events)
+        header = sink.messages[-1].find(f"{S}Header")
+        self.assertEqual(header.findtext("{urn:test}Cookie"), self._testMethodName)
