@@ -42,7 +42,7 @@ const WS_MANAGEMENT: u16 = 4;
 const NOWHERE: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous";
 
 /// What the names of filters and destinations that Subscribe makes begin with.
-const NAME: &str = "Cimwright:WS-Eventing:";
+pub(crate) const NAME: &str = "Cimwright:WS-Eventing:";
 
 /// How many events a message holds when the subscriber does not say.
 const BATCH: usize = 20;

@@ -94,6 +94,11 @@ impl Shared {
         instance: Instance,
     ) -> Result<InstancePath, CimError> {
         let (mut instance, path) = self.keyed(instance)?;
+        if instance.get_str("Name").is_some_and(|name| name.starts_with(super::eventing::NAME)) {
+            // They come and go with their subscriptions; a filter among them would be taken for what is left of one.
+            let text = format!("names that begin with {} are the server's own", super::eventing::NAME);
+            return Err(CimError::invalid_parameter(text));
+        }
         if matches!(instance.get("SourceNamespaces").and_then(Value::as_array), None | Some([])) {
             let all = namespaces_of(&instance);
             instance.set("SourceNamespaces", Some(Value::strings(all.iter().map(NamespaceName::as_str))));

@@ -228,6 +228,13 @@ async fn who_may_subscribe_and_to_what() {
     let instance = Instance::new(class).with("Name", "x").with("Destination", "http://127.0.0.1/");
     let create = Operation::CreateInstance { instance };
     refused(source.house.ask(&admin(), INTEROP, create).await, CimStatus::NotSupported);
+    let filter = Instance::new("CIM_IndicationFilter")
+        .with("Name", "Cimwright:WS-Eventing:x")
+        .with("SourceNamespaces", Value::strings([V2]))
+        .with("Query", JOBS)
+        .with("QueryLanguage", "WQL");
+    let create = Operation::CreateInstance { instance: filter };
+    refused(source.house.ask(&admin(), INTEROP, create).await, CimStatus::InvalidParameter);
     indications.unsubscribe(&admin(), id).await.unwrap();
 }
 
