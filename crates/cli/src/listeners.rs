@@ -2,10 +2,15 @@
 
 use async_trait::async_trait;
 use cimwright_broker::indications::{
-    Allowed, Deliver, DeliveryError, Indications, IndicationsConfig, Parts, RemovalAction, Target,
+    Allowed, Deliver, DeliveryError, EventMode, EventSink, Indications, IndicationsConfig, Parts,
+    RemovalAction, Target,
 };
 use cimwright_cim::{Instance, NamespaceName, Schema};
 use cimwright_client::{Address, Endpoint, Exporter, TlsOptions};
+use cimwright_codec::cimxml::Limits;
+use cimwright_codec::wsman::{
+    Destination, EventKind, EventMessage, Foreign, Resource, decode_ack, encode_event,
+};
 use cimwright_jobs::{Outbox, SystemClock};
 use cimwright_sdk::Plugin;
 use cimwright_server::config::{Config, Removal};
@@ -123,6 +128,49 @@ impl Deliver for Listeners {
     ) -> Result<(), DeliveryError> {
         let exporter = self.exporter(destination, target)?;
         exporter.export(&indication).await.map_err(|e| DeliveryError { reason: e.to_string() })
+    }
+
+    async fn deliver_events(
+        &self,
+        destination: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        events: Vec<Instance>,
+    ) -> Result<(), DeliveryError> {
+        let failed = |reason: String| DeliveryError { reason };
+        let exporter = self.exporter(destination, target)?;
+        let parameters = sink.parameters.iter().map(|(namespace, name, text)| Foreign {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            text: text.clone(),
+        });
+        let to = Destination { address: sink.notify_to.clone(), parameters: parameters.collect() };
+        let kind = match (events.as_slice(), sink.mode) {
+            ([], _) => EventKind::Heartbeat,
+            (events, EventMode::Events) => EventKind::Batch(events),
+            ([event, ..], EventMode::PushWithAck) => EventKind::Acknowledged(event),
+            ([event, ..], _) => EventKind::Plain(event),
+        };
+        let acknowledged = matches!(kind, EventKind::Acknowledged(_) | EventKind::Batch(_));
+        let message_id = format!("uuid:{}", Uuid::new_v4());
+        let uris = Resource::parse(&sink.resource_uri).1;
+        let message = encode_event(&EventMessage {
+            to: &to,
+            message_id: &message_id,
+            kind,
+            bookmark: None,
+            uris: &uris,
+            namespace: Some(&sink.namespace),
+        });
+        let answer = exporter.send(message).await.map_err(|e| failed(e.to_string()))?;
+        if acknowledged {
+            let of =
+                decode_ack(&answer, &Limits { bytes: MAX_ANSWER, ..Limits::default() }).map_err(failed)?;
+            if of != message_id {
+                return Err(failed(format!("the acknowledgement is of {of}, not of {message_id}")));
+            }
+        }
+        Ok(())
     }
 
     fn forget(&self, destination: Uuid) {

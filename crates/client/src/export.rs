@@ -1,9 +1,10 @@
-//! CIM-XML export: how an indication gets to a listener (DSP0200 5.4, 6.2, 7.4).
+//! How an indication gets to a listener: CIM-XML export (DSP0200 5.4, 6.2, 7.4), or a message of WS-Eventing.
 
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::transport::{Question, Transport};
 use crate::wire;
+use bytes::Bytes;
 use cimwright_cim::Instance;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,5 +40,16 @@ impl Exporter {
                 Err(ClientError::Malformed { endpoint: self.transport.endpoint().to_string(), reason })
             }
         }
+    }
+
+    /// Delivers a message of WS-Eventing, and gives what the subscriber says to it: nothing, or an acknowledgement. A connection
+    /// that went stale is made again, so the subscriber may see a message twice.
+    ///
+    /// # Errors
+    /// When the subscriber cannot be reached, or answers with a status that is no success. Redirections are not followed.
+    pub async fn send(&self, message: Vec<u8>) -> Result<Bytes, ClientError> {
+        let question =
+            Question { headers: Vec::new(), body: Bytes::from(message), repeatable: true, soap: true };
+        self.transport.hand_over(&question).await
     }
 }

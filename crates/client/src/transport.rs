@@ -103,6 +103,28 @@ impl Transport {
 
     /// Asks and waits for the whole answer: the body of a response with status 200.
     pub(crate) async fn exchange(&self, question: &Question) -> Result<Bytes, ClientError> {
+        let (response, body, trailers) = self.answer(question).await?;
+        self.judge(&response, body, &trailers, question.soap)
+    }
+
+    /// Asks and waits for the whole answer, of which any status that is no failure will do (202 and 204 among them).
+    pub(crate) async fn hand_over(&self, question: &Question) -> Result<Bytes, ClientError> {
+        let (response, body, _) = self.answer(question).await?;
+        if response.status.is_success() {
+            return Ok(body);
+        }
+        Err(ClientError::Http {
+            endpoint: self.endpoint.to_string(),
+            status: response.status.as_u16(),
+            cim_error: None,
+            detail: detail(&response.headers, &body),
+        })
+    }
+
+    async fn answer(
+        &self,
+        question: &Question,
+    ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), ClientError> {
         // Taken out while in use: a caller that gives up in the middle leaves no half-read connection behind.
         let mut slot = self.connection.lock().await;
         let mut kept = slot.take().filter(|c| question.repeatable || c.idle_since.elapsed() < FRESH);
@@ -116,10 +138,10 @@ impl Transport {
                 return Err(ClientError::Timeout { endpoint: self.endpoint.to_string(), limit });
             };
             match outcome {
-                Ok((response, body, trailers)) => {
+                Ok(answer) => {
                     connection.idle_since = Instant::now();
                     *slot = Some(connection);
-                    return self.judge(&response, body, &trailers, question.soap);
+                    return Ok(answer);
                 }
                 Err(Broken::Refused(error)) => return Err(error),
                 Err(Broken::Unsent(_)) if reused => {}

@@ -3,6 +3,7 @@
 
 use crate::Principal;
 use async_trait::async_trait;
+use cimwright_broker::indications::Indications;
 use cimwright_broker::{Broker, ObjectStream, Portion};
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{CimError, Instance, NamespaceName, OperationResult, Request, Schema};
@@ -20,6 +21,11 @@ pub trait Execute: Send + Sync + 'static {
     /// The classes of a namespace, for protocols that send values without their types. `None` if there is no such namespace.
     fn schema(&self, principal: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
         let _ = (principal, namespace);
+        None
+    }
+
+    /// Who tells subscribers what happens; `None` if nobody does.
+    fn indications(&self) -> Option<&Indications> {
         None
     }
 
@@ -75,6 +81,10 @@ impl Execute for Broker {
 
     fn schema(&self, _: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
         Broker::schema(self, namespace)
+    }
+
+    fn indications(&self) -> Option<&Indications> {
+        Broker::indications(self)
     }
 
     async fn job_numbers(&self) -> Option<JobNumbers> {

@@ -1,6 +1,7 @@
 //! The filters, destinations and subscriptions there are.
 
 use super::QueryParser;
+use super::eventing::EventSink;
 use super::rules;
 use super::sources::Source;
 use super::target::Target;
@@ -37,8 +38,10 @@ pub(crate) struct Filter {
 /// A destination.
 pub(crate) struct Destination {
     pub(crate) entry: Entry,
-    /// `None` if the address cannot be used any more; its queue waits then.
+    /// `None` if the address cannot be used any more; its queue waits then. `None` as well where events are fetched.
     pub(crate) target: Option<Target>,
+    /// How events are delivered, if it is one of WS-Management.
+    pub(crate) sink: Option<Arc<EventSink>>,
 }
 
 /// A subscription.
@@ -69,9 +72,14 @@ impl Book {
                 self.filters.push(Filter::new(entry, queries, false));
             }
             EntryKind::Destination => {
-                let url = entry.instance.get_str("Destination").unwrap_or_default();
-                let target = Target::parse(url).ok();
-                self.destinations.push(Destination { entry, target });
+                let (sink, target) = match EventSink::read(&entry.instance) {
+                    Some((sink, target)) => (Some(Arc::new(sink)), target),
+                    None => {
+                        let url = entry.instance.get_str("Destination").unwrap_or_default();
+                        (None, Target::parse(url).ok())
+                    }
+                };
+                self.destinations.push(Destination { entry, target, sink });
             }
             EntryKind::Subscription => match self.ends_of(&entry) {
                 Some((filter, destination)) => {

@@ -5,12 +5,13 @@
 //! with the context and number it had before. Lines know nothing of one another, and jobs know nothing of lines.
 
 use super::config::{IndicationsConfig, RemovalAction};
+use super::eventing::{EventMode, EventSink};
 use super::rules::Verdict;
 use super::target::Target;
 use super::{Shared, book};
 use async_trait::async_trait;
 use cimwright_cim::{DateTime, Instance, Value};
-use cimwright_jobs::{Queued, StoreError};
+use cimwright_jobs::{Entry, Queued, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -42,6 +43,22 @@ pub trait Deliver: Send + Sync + 'static {
         indication: Instance,
     ) -> Result<(), DeliveryError>;
 
+    /// Delivers events to a subscriber of WS-Eventing in one message, or says that the source is there if there are none. They
+    /// count as delivered when this returns `Ok`; dropping the future ends the attempt.
+    ///
+    /// # Errors
+    /// Why the subscriber did not take them.
+    async fn deliver_events(
+        &self,
+        destination: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        events: Vec<Instance>,
+    ) -> Result<(), DeliveryError> {
+        let _ = (destination, sink, events);
+        Err(DeliveryError { reason: format!("there is no way to send events to {target}") })
+    }
+
     /// Called when a destination is gone, so that connections to it can be closed.
     fn forget(&self, destination: Uuid);
 }
@@ -58,6 +75,8 @@ pub struct DeliveryError {
 #[derive(Default)]
 pub(crate) struct Lines {
     lines: Mutex<HashMap<Uuid, Line>>,
+    /// Who waits to fetch what is queued.
+    waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
 struct Line {
@@ -72,12 +91,28 @@ impl Lines {
         for line in destinations.iter().filter_map(|d| lines.get(d)) {
             line.wake.notify_one();
         }
+        drop(lines);
+        let waiting = self.waiting();
+        for wake in destinations.iter().filter_map(|d| waiting.get(d)) {
+            wake.notify_waiters();
+        }
+    }
+
+    /// What tells those who fetch from a queue that it has grown.
+    pub(crate) fn waker(&self, destination: Uuid) -> Arc<Notify> {
+        let mut waiting = self.waiting();
+        // Nobody but the map holds those that are not waited for.
+        waiting.retain(|id, wake| *id == destination || Arc::strong_count(wake) > 1);
+        Arc::clone(waiting.entry(destination).or_default())
     }
 
     /// Ends the line of a destination, if it has one.
     pub(crate) fn end(&self, destination: Uuid) {
         if let Some(line) = self.lines().remove(&destination) {
             line.task.abort();
+        }
+        if let Some(wake) = self.waiting().remove(&destination) {
+            wake.notify_waiters();
         }
     }
 
@@ -88,6 +123,10 @@ impl Lines {
         }
     }
 
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lines(&self) -> MutexGuard<'_, HashMap<Uuid, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,12 +135,11 @@ impl Lines {
 /// Begins to empty the queue of a destination. Nothing happens before there is a way to deliver.
 pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
     let Some(deliver) = shared.deliver.get().cloned() else { return };
-    let (target, context) = {
+    let (target, sink, context) = {
         let book = shared.book();
         let Some(found) = book.destination(destination) else { return };
         let Some(target) = found.target.clone() else { return };
-        let created = DateTime::from_system_time(found.entry.created);
-        (target, format!("Cimwright:IndicationService#{}#{created}", destination.simple()))
+        (target, found.sink.clone(), context_of(&found.entry))
     };
     if !target.is_allowed(&shared.config.allowed) {
         tracing::error!(%target, "indications may no longer be sent there; they wait");
@@ -114,6 +152,7 @@ pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
         deliver,
         destination,
         target,
+        sink,
         context,
         wake: Arc::clone(&wake),
         failing: None,
@@ -130,6 +169,8 @@ struct Run {
     deliver: Arc<dyn Deliver>,
     destination: Uuid,
     target: Target,
+    /// How events are sent, where it is done over WS-Management.
+    sink: Option<Arc<EventSink>>,
     /// SequenceContext: the destination's own, from its creation to its end.
     context: String,
     wake: Arc<Notify>,
@@ -159,7 +200,7 @@ impl Run {
             drop(shared);
             match done {
                 Ok(Next::More) => {}
-                Ok(Next::Wait) => self.wake.notified().await,
+                Ok(Next::Wait) => self.idle().await,
                 Ok(Next::Pause(pause)) => tokio::time::sleep(pause).await,
                 Err(error) => {
                     tracing::error!(%error, "cannot settle delivered indications yet; they may be sent again");
@@ -174,10 +215,13 @@ impl Run {
     async fn empty(&mut self, shared: &Shared, portion: Vec<Queued>) -> Result<Next, StoreError> {
         let mut taken: Option<u64> = None;
         let mut settled = Instant::now();
-        for queued in portion {
-            let (sequence, at) = (queued.sequence, queued.at);
-            let indication = self.addressed(queued);
-            let attempt = self.deliver.deliver(self.destination, &self.target, indication);
+        let batch = self.sink.as_ref().map_or(1, |s| s.batch());
+        let mut rest = portion.into_iter();
+        loop {
+            let chunk: Vec<Queued> = rest.by_ref().take(batch).collect();
+            let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { break };
+            let (oldest, sequence, at) = (first.sequence, last.sequence, first.at);
+            let attempt = self.attempt(chunk);
             let outcome = tokio::time::timeout(self.config.delivery_timeout, attempt).await;
             let error = match outcome {
                 Ok(Ok(())) => {
@@ -201,8 +245,8 @@ impl Run {
             }
             let age = shared.clock.now().duration_since(at).unwrap_or_default();
             if age >= self.config.lifetime {
-                tracing::warn!(target = %self.target, sequence, %error, "an indication is too old and is dropped");
-                shared.outbox.settle(self.destination, sequence).await?;
+                tracing::warn!(target = %self.target, sequence = oldest, %error, "an indication is too old and is dropped");
+                shared.outbox.settle(self.destination, oldest).await?;
                 return Ok(Next::More);
             }
             return self.failed(shared, &error).await;
@@ -248,14 +292,66 @@ impl Run {
         Ok(Next::Pause(pause(&self.config, attempts)))
     }
 
-    /// The indication as this listener gets it.
-    fn addressed(&self, queued: Queued) -> Instance {
-        queued
-            .indication
-            .with("IndicationFilterName", queued.filter)
-            .with("SequenceContext", self.context.as_str())
-            .with("SequenceNumber", Value::Sint64(i64::try_from(queued.sequence).unwrap_or(i64::MAX)))
+    /// Sends what comes next, in the form that the destination wants.
+    async fn attempt(&self, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
+        let indications = chunk.into_iter().map(|queued| addressed(queued, &self.context));
+        if let Some(sink) = &self.sink {
+            return self
+                .deliver
+                .deliver_events(self.destination, &self.target, sink, indications.collect())
+                .await;
+        }
+        for indication in indications {
+            self.deliver.deliver(self.destination, &self.target, indication).await?;
+        }
+        Ok(())
     }
+
+    /// Waits until something is queued, and says now and then that the source is there if the subscriber wants to hear it.
+    async fn idle(&self) {
+        let Some(sink) = &self.sink else { return self.wake.notified().await };
+        match sink.heartbeat {
+            None => self.wake.notified().await,
+            Some(interval) => {
+                if tokio::time::timeout(interval, self.wake.notified()).await.is_ok() {
+                    self.gather(sink).await;
+                    return;
+                }
+                if !self.shared.upgrade().is_some_and(|s| s.is_wanted(self.destination)) {
+                    return;
+                }
+                let beat = self.deliver.deliver_events(self.destination, &self.target, sink, Vec::new());
+                // One that is lost is not repeated: the next one says as much.
+                if let Ok(Err(error)) = tokio::time::timeout(self.config.delivery_timeout, beat).await {
+                    tracing::debug!(target = %self.target, %error, "a heartbeat was not taken");
+                }
+                return;
+            }
+        }
+        self.gather(sink).await;
+    }
+
+    /// Gives an event that came alone time to be joined by others, where they are sent together.
+    async fn gather(&self, sink: &EventSink) {
+        if let (EventMode::Events, Some(time)) = (sink.mode, sink.max_time) {
+            tokio::time::sleep(time).await;
+        }
+    }
+}
+
+/// SequenceContext of a destination.
+pub(crate) fn context_of(destination: &Entry) -> String {
+    let created = DateTime::from_system_time(destination.created);
+    format!("Cimwright:IndicationService#{}#{created}", destination.id.simple())
+}
+
+/// The indication as a listener gets it.
+pub(crate) fn addressed(queued: Queued, context: &str) -> Instance {
+    queued
+        .indication
+        .with("IndicationFilterName", queued.filter)
+        .with("SequenceContext", context)
+        .with("SequenceNumber", Value::Sint64(i64::try_from(queued.sequence).unwrap_or(i64::MAX)))
 }
 
 /// What a line does next.

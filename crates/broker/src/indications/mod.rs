@@ -6,6 +6,7 @@
 //! - `routes`: for every namespace the distinct queries and whom each leads to. A query is compiled once, when its filter is
 //!   made, and evaluated once for a change, however many subscribe to it.
 //! - `delivery`: one task per destination that empties its durable queue in order.
+//! - `eventing`: subscriptions of WS-Eventing, which are all of this in one, and end by themselves.
 //! - `target`: where indications may be sent at all.
 //! - `provider`: all of it as instances of root/interop.
 //!
@@ -15,6 +16,7 @@
 mod book;
 mod config;
 mod delivery;
+mod eventing;
 mod lifecycle;
 mod provider;
 mod routes;
@@ -26,6 +28,7 @@ mod target;
 
 pub use config::{IndicationsConfig, RemovalAction};
 pub use delivery::{Deliver, DeliveryError};
+pub use eventing::{EventMode, EventQuery, EventSink, WaitingEvent};
 pub use provider::plugin;
 pub use target::{Allowed, Target};
 
@@ -127,6 +130,7 @@ impl Indications {
         for destination in destinations {
             delivery::open_line(&self.shared, destination);
         }
+        tokio::spawn(eventing::sweep_regularly(Arc::downgrade(&self.shared)));
     }
 
     /// Where providers' alerts go: for [`cimwright_sdk::Alerts::connect`].

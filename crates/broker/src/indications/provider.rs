@@ -10,10 +10,11 @@ use cimwright_sdk::{Context, InstanceProvider, Plugin, ServedClass};
 use std::sync::Arc;
 
 /// The classes, and what each is.
-const CLASSES: [(&str, What); 8] = [
+const CLASSES: [(&str, What); 9] = [
     ("CIM_IndicationFilter", What::Registered(EntryKind::Filter)),
     ("CIM_ListenerDestinationCIMXML", What::Registered(EntryKind::Destination)),
     ("CIM_IndicationHandlerCIMXML", What::Registered(EntryKind::Destination)),
+    (super::eventing::CLASS, What::Registered(EntryKind::Destination)),
     ("CIM_IndicationSubscription", What::Registered(EntryKind::Subscription)),
     ("CIM_IndicationService", What::Service),
     ("CIM_IndicationServiceCapabilities", What::Capabilities),
@@ -53,6 +54,9 @@ impl Provider {
     /// An entry as it is shown: the time it has left is not stored.
     fn shown(&self, entry: &Entry) -> Instance {
         let mut instance = entry.instance.clone();
+        if instance.class.is(super::eventing::CLASS) {
+            instance.properties.retain(|p| super::eventing::SHOWN.iter().any(|name| p.name.is(name)));
+        }
         if let Some(end) = ends(entry) {
             let left = end.duration_since(self.shared.clock.now()).unwrap_or_default();
             instance.set("SubscriptionTimeRemaining", Some(Value::Uint64(left.as_secs())));

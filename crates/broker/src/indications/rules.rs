@@ -94,6 +94,11 @@ impl Shared {
         instance: Instance,
     ) -> Result<InstancePath, CimError> {
         let (mut instance, path) = self.keyed(instance)?;
+        if instance.get_str("Name").is_some_and(|name| name.starts_with(super::eventing::NAME)) {
+            // They come and go with their subscriptions; a filter among them would be taken for what is left of one.
+            let text = format!("names that begin with {} are the server's own", super::eventing::NAME);
+            return Err(CimError::invalid_parameter(text));
+        }
         if matches!(instance.get("SourceNamespaces").and_then(Value::as_array), None | Some([])) {
             let all = namespaces_of(&instance);
             instance.set("SourceNamespaces", Some(Value::strings(all.iter().map(NamespaceName::as_str))));
@@ -116,6 +121,10 @@ impl Shared {
         principal: &Principal,
         instance: Instance,
     ) -> Result<InstancePath, CimError> {
+        if instance.class.is(super::eventing::CLASS) {
+            let text = format!("instances of {} are made by Subscribe over WS-Management", instance.class);
+            return Err(CimError::not_supported(text));
+        }
         let (mut instance, path) = self.keyed(instance)?;
         let url = instance.get_str("Destination").map(str::trim).filter(|u| !u.is_empty());
         let url =
@@ -148,7 +157,7 @@ impl Shared {
         let entry = self.entry(EntryKind::Destination, principal, instance);
         let id = entry.id;
         self.outbox.register(&entry).await.map_err(errors::from_store)?;
-        self.book().add_destination(Destination { entry, target: Some(target) });
+        self.book().add_destination(Destination { entry, target: Some(target), sink: None });
         delivery::open_line(self, id);
         Ok(path)
     }
@@ -346,7 +355,7 @@ impl Shared {
         Err(CimError::new(CimStatus::AlreadyExists, text))
     }
 
-    fn entry(&self, kind: EntryKind, principal: &Principal, instance: Instance) -> Entry {
+    pub(crate) fn entry(&self, kind: EntryKind, principal: &Principal, instance: Instance) -> Entry {
         Entry {
             id: Uuid::now_v7(),
             kind,
@@ -427,7 +436,7 @@ fn check_owner(principal: &Principal, entry: &Entry) -> Result<(), CimError> {
     )))
 }
 
-fn check_limit(there: usize, limit: usize, what: &str) -> Result<(), CimError> {
+pub(crate) fn check_limit(there: usize, limit: usize, what: &str) -> Result<(), CimError> {
     if there < limit {
         return Ok(());
     }

@@ -52,6 +52,14 @@ impl Target {
     /// # Errors
     /// CIM_ERR_INVALID_PARAMETER with what is wrong.
     pub fn parse(url: &str) -> Result<Self, CimError> {
+        Self::parse_with(url, HTTP_PORT, HTTPS_PORT)
+    }
+
+    /// Reads the URL of a listener that has other ports where the URL has none.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_with(url: &str, http: u16, https: u16) -> Result<Self, CimError> {
         let wrong = |what: &str| {
             let shown: String = url.chars().take(200).collect();
             Err(CimError::invalid_parameter(format!("Destination \"{shown}\": {what}")))
@@ -86,9 +94,9 @@ impl Target {
         let port = match port {
             None => {
                 if tls {
-                    HTTPS_PORT
+                    https
                 } else {
-                    HTTP_PORT
+                    http
                 }
             }
             Some(text) => match text.parse::<u16>() {

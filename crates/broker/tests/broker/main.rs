@@ -6,6 +6,7 @@ mod associations;
 mod brittle;
 mod classes;
 mod control;
+mod eventing;
 mod history;
 mod house;
 mod indications;

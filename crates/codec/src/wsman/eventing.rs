@@ -428,7 +428,8 @@ pub fn encode_ack(message_id: &str, relates_to: &str) -> Vec<u8> {
 /// # Errors
 /// What it is instead.
 pub fn decode_ack(bytes: &[u8], limits: &Limits) -> Result<String, String> {
-    let document = Document::from_bytes(bytes, limits).map_err(|e| format!("{e:?}"))?;
+    let document = Document::from_bytes(bytes, limits)
+        .map_err(|_| "the answer is no envelope, so it acknowledges nothing".to_owned())?;
     let header = document.root().child(Ns::Soap, "Header").ok_or("the answer has no header")?;
     let action = header.child_text(Ns::Addressing, "Action").unwrap_or_default();
     // One client in use misspells what stands before.

@@ -1,6 +1,7 @@
 //! Enumerate, Pull, Release, Renew and GetStatus.
 
 use super::contexts::Session;
+use super::eventing::EventContext;
 use super::exchange::{Exchange, Place, unexpected};
 use crate::execute::Answer;
 use cimwright_cim::coerce::{Declared, coerce};
@@ -26,11 +27,11 @@ const MARGIN: Duration = Duration::from_millis(50);
 const MAX_ITEMS: u32 = 10_000;
 
 /// How much one answer may hold.
-struct Room {
-    items: usize,
-    bytes: usize,
-    characters: Option<u64>,
-    until: Instant,
+pub(super) struct Room {
+    pub(super) items: usize,
+    pub(super) bytes: usize,
+    pub(super) characters: Option<u64>,
+    pub(super) until: Instant,
 }
 
 impl Exchange {
@@ -60,6 +61,9 @@ impl Exchange {
 
     /// Pull (DSP0226 8.4). The resource URI is not looked at: some clients pull on another one than they enumerate.
     pub(super) async fn pull(&self, asked: Pull) -> Result<Vec<u8>, Fault> {
+        if let Some(events) = EventContext::read(&asked.context) {
+            return self.pull_events(&asked, events).await;
+        }
         let contexts = &self.app().wsman_contexts;
         let (mut session, borrowed) =
             contexts.borrow(self.principal.name(), &asked.context, Instant::now())?;
@@ -87,7 +91,10 @@ impl Exchange {
     }
 
     /// Release (DSP0226 8.6).
-    pub(super) fn release(&self, context: &str) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn release(&self, context: &str) -> Result<Vec<u8>, Fault> {
+        if let Some(events) = EventContext::read(context) {
+            return self.release_events(events).await;
+        }
         self.app().wsman_contexts.release(self.principal.name(), context, Instant::now())?;
         Ok(self.bare_writer().empty())
     }
@@ -112,7 +119,7 @@ impl Exchange {
         Ok(self.bare_writer().expires("GetStatusResponse", left))
     }
 
-    fn bare_writer(&self) -> ResponseWriter<'_> {
+    pub(super) fn bare_writer(&self) -> ResponseWriter<'_> {
         ResponseWriter::new(&self.header, &super::exchange::message_id(), None)
     }
 
@@ -129,7 +136,12 @@ impl Exchange {
         }
     }
 
-    fn room(&self, elements: Option<u32>, characters: Option<u64>, max_time: Option<Duration>) -> Room {
+    pub(super) fn room(
+        &self,
+        elements: Option<u32>,
+        characters: Option<u64>,
+        max_time: Option<Duration>,
+    ) -> Room {
         let header = &self.header;
         let around = ENVELOPE + header.action.len() + 6 * header.message_id.len();
         let patience =

@@ -88,19 +88,13 @@ impl Exchange {
             Action::Invoke { method, params } => self.invoke(method, params).await,
             Action::Enumerate(asked) => self.enumerate(*asked).await,
             Action::Pull(asked) => self.pull(asked).await,
-            Action::Release { context } => self.release(&context),
+            Action::Release { context } => self.release(&context).await,
             Action::RenewEnumeration { context, expires } => self.renew(&context, expires),
             Action::EnumerationStatus { context } => self.status(&context),
-            Action::Subscribe(_) => Err(Fault::new(
-                Subcode::EventSourceUnableToProcess,
-                "This server does not deliver events over WS-Management. Subscribe with CIM_IndicationSubscription.",
-            )),
-            Action::RenewSubscription { .. } => {
-                Err(Fault::new(Subcode::UnableToRenew, "There is no such subscription."))
-            }
-            Action::SubscriptionStatus | Action::Unsubscribe => {
-                Err(Fault::new(Subcode::EventInvalidMessage, "There is no such subscription."))
-            }
+            Action::Subscribe(asked) => self.subscribe(*asked).await,
+            Action::RenewSubscription { expires } => self.renew_subscription(expires).await,
+            Action::SubscriptionStatus => self.subscription_status(),
+            Action::Unsubscribe => self.unsubscribe().await,
         }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! The way of a request is that of CIM-XML: credentials first, then the body, then the codec, then [`exchange`], which asks the
 //! object manager as the [`Principal`] that the credentials made. `enumerate` and `contexts` hold what lives longer than a
-//! request. What the body is wrapped in is the business of `cover` alone.
+//! request, `eventing` what subscribers ask. What the body is wrapped in is the business of `cover` alone.
 
 pub(crate) mod contexts;
 mod cover;
 mod enumerate;
+mod eventing;
 mod exchange;
 
 use crate::Principal;
