@@ -1,6 +1,7 @@
 //! `cargo xtask demo replica`: a file system on two computers, one of which dies while it is being copied.
 
 mod diary;
+mod listener;
 mod story;
 mod volume;
 

@@ -1,6 +1,7 @@
 //! The chapters of the demonstration.
 
 use super::diary::Diary;
+use super::listener::Listener;
 use super::volume::{self, Volume};
 use super::{Computer, PASSWORD, USER};
 use crate::failure::{Failure, Result};
@@ -40,9 +41,11 @@ impl<'a> Story<'a> {
     pub(super) fn tell(&mut self) -> Result<()> {
         term::command(format_args!("PLACE={}", self.scratch.path().display()));
         self.begin()?;
+        let listener = self.listen()?;
         let (diary, copy) = self.write()?;
         let job = self.lose(&diary, copy)?;
         self.why(&job)?;
+        self.told(listener)?;
         self.come_back(&diary)?;
         let entries = self.compare(diary)?;
         self.switch(entries)?;
@@ -70,6 +73,29 @@ impl<'a> Story<'a> {
         ];
         self.show(self.alpha, &words)?;
         self.show(self.alpha, &["ls"])
+    }
+
+    /// Somebody wants to know when something is wrong with the volume.
+    fn listen(&self) -> Result<Listener> {
+        term::heading("Somebody listens");
+        let file = self.scratch.path().join("listener.url");
+        term::command("cimwright listen --port 0 --count 1 &");
+        let listener = Listener::start(self.alpha, &file)?;
+        let url =
+            wait("the listener", || Ok(std::fs::read_to_string(&file).ok().filter(|url| !url.is_empty())))?;
+        Listener::subscribe(self.alpha, "alpha", url.trim(), self.scratch.path())?;
+        term::done("subscribed to Cimwright:StorageReplica:HealthChange at alpha", None);
+        Ok(listener)
+    }
+
+    /// The indication of the fault, which has come by itself.
+    fn told(&self, mut listener: Listener) -> Result<()> {
+        term::heading("What the listener was told: MSFT_WvrHealthChangeEvent");
+        let text = wait("an indication of the health", || listener.heard())?;
+        match text.contains("MSFT_WvrHealthChangeEvent") {
+            true => Ok(()),
+            false => Err(Failure::Server(format!("the listener heard something else: {text}"))),
+        }
     }
 
     /// An application on the source, and the first copy behind its back. Gives the command that has started that.
