@@ -63,6 +63,16 @@ fn http() {
 }
 
 #[test]
+fn wsman() {
+    replayed("wsman");
+}
+
+#[test]
+fn token() {
+    replayed("token");
+}
+
+#[test]
 fn every_target_is_replayed_and_has_seeds() {
     let here = include_str!("replay.rs");
     for target in TARGETS {
