@@ -113,7 +113,9 @@ pub(super) fn run(data: &[u8]) -> Outcome {
     }
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.split(' ').nth(1).unwrap_or_default();
-    assert_ne!(status, "500", "the server failed inside: {answer}");
+    // A fault of WS-Management is a 500 too, and only one of them says that the server is to blame.
+    let to_blame = status == "500" && (!answer.contains("<s:Fault>") || answer.contains("InternalError"));
+    assert!(!to_blame, "the server failed inside: {answer}");
     let error =
         answer.lines().find(|line| line.to_ascii_lowercase().starts_with("cimerror")).unwrap_or_default();
     // The numbers are what tells these apart.
