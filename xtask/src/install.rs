@@ -46,6 +46,9 @@ pub(crate) const KERBEROS: [Need; 4] = [
     },
 ];
 
+/// Runs the package from npm that builds messages of WS-Management. npm itself is not needed: the package has no dependencies.
+pub(crate) const NODE: Need = Need { package: "nodejs", present: || process::find("node").is_some() };
+
 /// Unpacks packages and downloads them.
 pub(crate) const APT: Need = Need {
     package: "apt",

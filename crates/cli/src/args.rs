@@ -36,7 +36,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) password_file: Option<PathBuf>,
 
     /// Namespace to look in; may be given several times. Without it, those of Hyper-V and Storage Replica
-    #[arg(long, value_name = "NAMESPACE", env = "CIMWRIGHT_NAMESPACE", value_delimiter = ';')]
+    #[arg(long, short, value_name = "NAMESPACE", env = "CIMWRIGHT_NAMESPACE", value_delimiter = ';')]
     pub(crate) namespace: Vec<String>,
 
     /// PEM file with the certificates to trust for https, instead of the system's

@@ -27,7 +27,7 @@ pub(crate) enum Format {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct OutputArgs {
     /// How objects are shown
-    #[arg(long, short, value_enum, value_name = "FORMAT", conflicts_with = "json")]
+    #[arg(long, alias = "output-format", short, value_enum, value_name = "FORMAT", conflicts_with = "json")]
     pub(crate) output: Option<Format>,
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.only.contains(&Stage::Interop) {
         needs.push(install::PYTHON_VENV);
         needs.extend(install::KERBEROS);
+        needs.push(install::NODE);
     }
     install::packages(&needs, options.may_install)?;
     if options.only.contains(&Stage::Rust) {
