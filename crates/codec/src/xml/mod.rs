@@ -29,7 +29,8 @@ pub struct Limits {
     pub text: usize,
     /// How deep embedded objects may nest in embedded objects.
     pub embedded: usize,
-    /// Properties, methods, parameters or qualifiers of one object.
+    /// Properties, methods, parameters or qualifiers of one object, and names in a list of properties. Many of them are looked up
+    /// by going through all of them.
     pub features: usize,
     /// Namespaces of a message beside those that WS-Management gives a meaning to, and prefixes that are declared at once.
     pub namespaces: usize,
@@ -45,7 +46,7 @@ impl Default for Limits {
             attributes: 24,
             text: 8 << 20,
             embedded: 8,
-            features: 4096,
+            features: 1024,
             namespaces: 128,
         }
     }
