@@ -171,10 +171,11 @@ fn cmp_folded(a: &str, b: &str) -> Ordering {
 pub struct NamespaceName(Name);
 
 impl NamespaceName {
-    /// Makes a namespace name from any usual spelling: backslashes become slashes, empty segments are dropped.
+    /// Makes a namespace name from any usual spelling: backslashes become slashes, white space around segments and empty segments
+    /// are dropped.
     pub fn new(text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
-        let clean = !text.contains(['\\', ' ']) && text.split('/').all(|s| !s.is_empty());
+        let clean = !text.contains('\\') && text.split('/').all(|s| !s.is_empty() && s.trim() == s);
         if clean {
             return Self(Name::new(text));
         }
@@ -242,6 +243,7 @@ mod tests {
             "/root/virtualization/v2/",
             "ROOT\\Virtualization\\V2",
             "//root//virtualization/v2",
+            "\troot/ virtualization/v2\u{c}",
         ] {
             assert_eq!(NamespaceName::new(text), NamespaceName::new("root/virtualization/v2"), "{text}");
         }

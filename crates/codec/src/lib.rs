@@ -9,3 +9,4 @@ pub mod mof;
 pub mod query;
 pub mod uri;
 pub mod wsman;
+mod xml;

@@ -89,6 +89,10 @@ async fn strangers_are_told_what_this_is_only_if_it_is_configured() {
     {
         let reply = server.ask(post(path, &headers, IDENTIFY)).await;
         reply.assert_message("<wsmid:ProductVersion>0.0.0</wsmid:ProductVersion>");
+        // Whoever is somebody may say more.
+        let long = format!("{}{IDENTIFY}", " ".repeat(64 << 10));
+        assert_eq!(server.ask(post(path, &headers, &long)).await.status, 413);
+        ask(&server, &long).await.assert_message("<wsmid:ProductVersion>");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use cimwright_codec::cimxml::Limits;
-use cimwright_codec::wsman::{decode_request, decode_response, encode_fault};
+use cimwright_codec::wsman::{decode_ack, decode_request, decode_response, encode_fault};
 
 /// Words of the language.
 pub(super) const WORDS: &[&str] = &[
@@ -36,7 +36,7 @@ pub(super) const WORDS: &[&str] = &[
     "ASSOCIATORS OF {A.B=\"c\"} WHERE ResultClass=D",
 ];
 
-/// Reads the bytes as a request and as an answer. A refusal has to be one that can be written.
+/// Reads the bytes as a request, as an answer and as an acknowledgement. A refusal has to be one that can be written.
 pub(super) fn run(data: &[u8]) -> Outcome {
     let limits = Limits::default();
     let asked = match decode_request(data, &limits) {
@@ -53,5 +53,6 @@ pub(super) fn run(data: &[u8]) -> Outcome {
         Ok(Err(error)) => error.status.name().to_owned(),
         Err(reason) => reason,
     };
-    Outcome::of(&format!("{asked} / {answered}"))
+    let acknowledged = decode_ack(data, &limits).map_or_else(|reason| reason, |_| "acknowledged".to_owned());
+    Outcome::of(&format!("{asked} / {answered} / {acknowledged}"))
 }

@@ -18,13 +18,13 @@ pub(super) fn class(element: Element<'_>, scope: Scope<'_>) -> Result<Class, Ref
     for child in element.children() {
         match child.tag() {
             Tag::Qualifier => {}
-            Tag::Method => class.methods.push(method(child, scope)?),
+            Tag::Method => scope.add(&mut class.methods, method(child, scope)?, "methods")?,
             _ => {
                 let mut property = property(child, scope)?.ok_or_else(|| element.misplaced(child))?;
                 let (embedded, of_class) = embedded_by_qualifier(&property.qualifiers);
                 property.embedded = property.embedded.or(embedded);
                 property.reference_class = property.reference_class.or(of_class);
-                class.properties.push(property);
+                scope.add(&mut class.properties, property, "properties")?;
             }
         }
     }
@@ -54,7 +54,7 @@ fn method(element: Element<'_>, scope: Scope<'_>) -> Result<Method, Refusal> {
         }
         let qualifiers = qualifiers(child, scope)?;
         let (embedded, of_class) = embedded_by_qualifier(&qualifiers);
-        method.parameters.push(Parameter {
+        let parameter = Parameter {
             name: Name::new(child.required(Attr::Name)?),
             cim_type,
             is_array,
@@ -62,7 +62,8 @@ fn method(element: Element<'_>, scope: Scope<'_>) -> Result<Method, Refusal> {
             embedded,
             reference_class: child.attr(Attr::ReferenceClass).map(Name::new).or(of_class),
             qualifiers,
-        });
+        };
+        scope.add(&mut method.parameters, parameter, "parameters")?;
     }
     Ok(method)
 }
@@ -77,25 +78,24 @@ fn embedded_by_qualifier(qualifiers: &[Qualifier]) -> (Option<Embedded>, Option<
 
 /// The qualifiers among the children of an element.
 pub(super) fn qualifiers(element: Element<'_>, scope: Scope<'_>) -> Result<Vec<Qualifier>, Refusal> {
-    element
-        .children()
-        .filter(|c| c.tag() == Tag::Qualifier)
-        .map(|c| {
-            let stated = Stated { cim_type: Some(type_of(c.required(Attr::Type)?)?), embedded: None };
-            let held = c.at_most_one()?;
-            Ok(Qualifier {
-                name: Name::new(c.required(Attr::Name)?),
-                cim_type: stated.cim_type.unwrap_or(CimType::String),
-                is_array: held.is_some_and(|h| h.tag() == Tag::ValueArray),
-                value: match held {
-                    None => None,
-                    Some(h) => value(h, stated, scope)?.ok_or_else(|| c.misplaced(h))?,
-                },
-                flavor: flavor(c)?,
-                propagated: c.flag(Attr::Propagated, false)?,
-            })
-        })
-        .collect()
+    let mut qualifiers = Vec::new();
+    for c in element.children().filter(|c| c.tag() == Tag::Qualifier) {
+        let stated = Stated { cim_type: Some(type_of(c.required(Attr::Type)?)?), embedded: None };
+        let held = c.at_most_one()?;
+        let qualifier = Qualifier {
+            name: Name::new(c.required(Attr::Name)?),
+            cim_type: stated.cim_type.unwrap_or(CimType::String),
+            is_array: held.is_some_and(|h| h.tag() == Tag::ValueArray),
+            value: match held {
+                None => None,
+                Some(h) => value(h, stated, scope)?.ok_or_else(|| c.misplaced(h))?,
+            },
+            flavor: flavor(c)?,
+            propagated: c.flag(Attr::Propagated, false)?,
+        };
+        scope.add(&mut qualifiers, qualifier, "qualifiers")?;
+    }
+    Ok(qualifiers)
 }
 
 fn flavor(element: Element<'_>) -> Result<Flavor, Refusal> {

@@ -360,7 +360,9 @@ impl<'d, 'c> Parameters<'d, 'c> {
                 let mut names = Vec::new();
                 for item in list.children() {
                     match item.tag() {
-                        Tag::Value => names.push(Name::new(item.text())),
+                        Tag::Value => {
+                            self.scope.add(&mut names, Name::new(item.text()), "names in a list")?
+                        }
                         Tag::ValueNull => {}
                         _ => return Err(list.misplaced(item)),
                     }

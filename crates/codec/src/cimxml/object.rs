@@ -40,7 +40,7 @@ pub(super) fn instance(element: Element<'_>, scope: Scope<'_>) -> Result<Instanc
         }
         let mut property = property(child, scope)?.ok_or_else(|| element.misplaced(child))?;
         property.qualifiers.clear();
-        instance.properties.push(property);
+        scope.add(&mut instance.properties, property, "properties")?;
     }
     Ok(instance)
 }
@@ -142,6 +142,41 @@ mod tests {
         let end = instance.property("AffectingElement").unwrap();
         assert!(end.is_reference() && end.reference_class.as_ref().unwrap().is("CIM_Job"));
         assert_eq!(instance.property("Error").unwrap().embedded, Some(Embedded::Instance));
+    }
+
+    #[test]
+    fn features_are_bounded() {
+        let most = Limits::default().features;
+        let object = |n: usize, kind: &str, child: &str, end: &str| {
+            let children: String = (0..n).map(|n| child.replace('#', &n.to_string())).collect();
+            format!("{kind}{children}{end}")
+        };
+        let property = "<PROPERTY NAME='p#' TYPE='string'/>";
+        let instance = |n| object(n, "<INSTANCE CLASSNAME='X'>", property, "</INSTANCE>");
+        assert!(parse_instance_text(&instance(most)).is_ok());
+        assert!(parse_instance_text(&instance(most + 1)).unwrap_err().contains("properties"));
+        let qualifier = "<QUALIFIER NAME='q#' TYPE='boolean'/>";
+        for (kind, child, end, what) in [
+            ("<CLASS NAME='X'>", property, "</CLASS>", "properties"),
+            ("<CLASS NAME='X'>", "<METHOD NAME='m#'/>", "</CLASS>", "methods"),
+            ("<CLASS NAME='X'>", qualifier, "</CLASS>", "qualifiers"),
+            (
+                "<CLASS NAME='X'><METHOD NAME='m'>",
+                "<PARAMETER NAME='p#' TYPE='string'/>",
+                "</METHOD></CLASS>",
+                "parameters",
+            ),
+            (
+                "<CLASS NAME='X'><PROPERTY NAME='p' TYPE='string'>",
+                qualifier,
+                "</PROPERTY></CLASS>",
+                "qualifiers",
+            ),
+        ] {
+            assert!(parse_class_text(&object(most, kind, child, end)).is_ok(), "{what}");
+            let error = parse_class_text(&object(most + 1, kind, child, end)).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]

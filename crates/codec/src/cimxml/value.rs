@@ -6,7 +6,7 @@ use super::object::instance;
 use super::path::object_path;
 use super::xml::{Attr, Document, Element, Limits, Tag, shorten};
 use cimwright_cim::coerce::{Declared, coerce};
-use cimwright_cim::{CimError, CimType, Embedded, Value};
+use cimwright_cim::{CimError, CimStatus, CimType, Embedded, Value};
 
 /// What reading a value needs to know about where it stands.
 #[derive(Clone, Copy)]
@@ -21,6 +21,20 @@ impl<'l> Scope<'l> {
     /// The scope of a message.
     pub(super) fn new(limits: &'l Limits) -> Self {
         Self { limits, level: 0 }
+    }
+
+    /// Adds a feature to those of an object.
+    ///
+    /// # Errors
+    /// CIM_ERR_SERVER_LIMITS_EXCEEDED if it has as many as are allowed.
+    pub(super) fn add<T>(self, features: &mut Vec<T>, feature: T, what: &str) -> Result<(), CimError> {
+        let most = self.limits.features;
+        if features.len() >= most {
+            let text = format!("more than {most} {what}; that is more than any object has");
+            return Err(CimError::new(CimStatus::ServerLimitsExceeded, text));
+        }
+        features.push(feature);
+        Ok(())
     }
 }
 

@@ -1,13 +1,11 @@
 //! DMTF:CQL: `SELECT … FROM … WHERE …` of the CIM Query Language (DSP0202), as far as WBEM servers carry it out: one class, no
 //! functions, no arithmetic, no order.
 
+use super::pattern;
 use super::scan::{Kind, Scanner, Token};
-use super::shared::{is_null, number, one_or};
-use super::{MAX_DEPTH, pattern};
+use super::shared::{Conditions, Cursor, Parsed, is_null, number};
 use cimwright_cim::query::{Comparison, Condition, Index, PropertyPath, Query, Step};
-use cimwright_cim::{CimError, CimStatus, Name, Value};
-
-type Parsed<T> = Result<T, CimError>;
+use cimwright_cim::{CimStatus, Name, Value};
 
 /// Words that begin a clause or join conditions, and so name nothing.
 const KEYWORDS: [&str; 18] = [
@@ -17,14 +15,11 @@ const KEYWORDS: [&str; 18] = [
 
 /// Reads a query. Strings compare by their characters, upper and lower case being different.
 pub(super) fn parse(text: &str) -> Parsed<Query> {
-    let mut scanner = Scanner::with_doubled_quotes(text);
-    let token = scanner.next()?;
-    Parser { scanner, token, own_names: Vec::new() }.query()
+    Parser { at: Cursor::new(Scanner::with_doubled_quotes(text))?, own_names: Vec::new() }.query()
 }
 
 struct Parser<'a> {
-    scanner: Scanner<'a>,
-    token: Token<'a>,
+    at: Cursor<'a>,
     /// What the object itself is called: its class and its alias.
     own_names: Vec<Name>,
 }
@@ -37,170 +32,72 @@ enum Side {
     Symbol(String),
 }
 
-impl<'a> Parser<'a> {
-    fn query(mut self) -> Parsed<Query> {
-        self.keyword("SELECT")?;
-        for clause in ["DISTINCT", "FIRST"] {
-            if self.token.is(clause) {
-                return Err(self.unsupported(&format!("the clause {clause} is not supported")));
-            }
-        }
-        let selected = self.select_list()?;
-        self.keyword("FROM")?;
-        let from = self.name("the name of a class")?;
-        self.own_names.push(from.clone());
-        if self.token.is("AS") {
-            self.bump()?;
-            let alias = self.name("another name for the class")?;
-            self.own_names.push(alias);
-        } else if matches!(self.token.kind, Kind::Word(word) if !is_keyword(word)) {
-            let alias = self.name("WHERE or the end")?;
-            self.own_names.push(alias);
-        }
-        if self.token.is_sign(",") || self.token.is("JOIN") {
-            return Err(self.unsupported("only one class can be queried"));
-        }
-        let mut condition = None;
-        if self.token.is("WHERE") {
-            self.bump()?;
-            condition = Some(self.any_of(0)?);
-        }
-        if self.token.is("ORDER") {
-            return Err(self.unsupported("the clause ORDER is not supported"));
-        }
-        if self.token.kind != Kind::End {
-            let expected = if condition.is_some() { "AND, OR or the end" } else { "WHERE or the end" };
-            return Err(self.expected(expected));
-        }
-        // What the object itself is called is known only now.
-        let selected: Vec<PropertyPath> =
-            selected.into_iter().map(|path| self.without_own_name(path)).collect();
-        let everything = selected.iter().any(|path| path.0.is_empty());
-        Ok(Query { select: (!everything).then_some(selected), from, condition, fold_case: false })
-    }
-
-    /// What is selected; an empty path is the object with all it has.
-    fn select_list(&mut self) -> Parsed<Vec<PropertyPath>> {
-        let mut list = Vec::new();
-        loop {
-            if self.token.is_sign("*") {
-                self.bump()?;
-                list.push(PropertyPath(Vec::new()));
-            } else {
-                if matches!(self.token.kind, Kind::Text(_) | Kind::Number(_)) {
-                    return Err(self.unsupported("only properties can be selected"));
-                }
-                list.push(self.chain("a property or *", true)?);
-            }
-            if self.token.is("AS") {
-                return Err(self.unsupported("selected properties keep their names"));
-            }
-            if !self.token.is_sign(",") {
-                return Ok(list);
-            }
-            self.bump()?;
-        }
-    }
-
-    // ---- Conditions: OR binds loosest, then AND, then NOT
-
-    fn any_of(&mut self, depth: u32) -> Parsed<Condition> {
-        let mut parts = vec![self.all_of(depth)?];
-        while self.token.is("OR") {
-            self.bump()?;
-            parts.push(self.all_of(depth)?);
-        }
-        Ok(one_or(parts, Condition::Or))
-    }
-
-    fn all_of(&mut self, depth: u32) -> Parsed<Condition> {
-        let mut parts = vec![self.negation(depth)?];
-        while self.token.is("AND") {
-            self.bump()?;
-            parts.push(self.negation(depth)?);
-        }
-        Ok(one_or(parts, Condition::And))
-    }
-
-    fn negation(&mut self, depth: u32) -> Parsed<Condition> {
-        if depth > MAX_DEPTH {
-            return Err(self.wrong("conditions are nested too deep"));
-        }
-        if self.token.is("NOT") {
-            self.bump()?;
-            return Ok(Condition::Not(Box::new(self.negation(depth + 1)?)));
-        }
-        if self.token.is_sign("(") {
-            self.bump()?;
-            let inner = self.any_of(depth + 1)?;
-            if !self.token.is_sign(")") {
-                return Err(self.expected("AND, OR or ')'"));
-            }
-            self.bump()?;
-            return Ok(inner);
-        }
-        self.test()
+impl<'a> Conditions<'a> for Parser<'a> {
+    fn at(&mut self) -> &mut Cursor<'a> {
+        &mut self.at
     }
 
     fn test(&mut self) -> Parsed<Condition> {
         let mut quantifier = None;
         for (word, index) in [("ANY", Index::Any), ("EVERY", Index::Every)] {
-            if self.token.is(word) {
-                self.bump()?;
+            if self.at.token.is(word) {
+                self.at.bump()?;
                 quantifier = Some(index);
                 break;
             }
         }
-        let start = self.token.clone();
+        let start = self.at.token.clone();
         let left = self.side("a property or a constant")?;
         self.no_arithmetic()?;
         let left = match left {
             Side::Property(path) => Side::Property(self.quantified(path, quantifier, &start)?),
             _ if quantifier.is_some() => {
-                return Err(self.wrong_at(&start, "expected the property whose elements are meant"));
+                return Err(self.at.wrong_at(&start, "expected the property whose elements are meant"));
             }
             constant => constant,
         };
         let Side::Property(property) = left else { return self.test_of_constant(left, &start) };
-        if self.token.is("IS") {
-            self.bump()?;
-            let negated = self.token.is("NOT");
+        if self.at.token.is("IS") {
+            self.at.bump()?;
+            let negated = self.at.token.is("NOT");
             if negated {
-                self.bump()?;
+                self.at.bump()?;
             }
-            self.keyword("NULL")?;
+            self.at.keyword("NULL")?;
             return Ok(is_null(self.not_itself(property, &start)?, negated));
         }
-        if self.token.is("ISA") {
-            self.bump()?;
-            let class = match &self.token.kind {
+        if self.at.token.is("ISA") {
+            self.at.bump()?;
+            let class = match &self.at.token.kind {
                 Kind::Text(class) => Name::new(class),
                 Kind::Word(class) if !is_keyword(class) => Name::new(class),
-                _ => return Err(self.expected("the name of a class")),
+                _ => return Err(self.at.expected("the name of a class")),
             };
-            self.bump()?;
+            self.at.bump()?;
             return Ok(Condition::IsA { property, class });
         }
-        let negated = self.token.is("NOT");
+        let negated = self.at.token.is("NOT");
         if negated {
-            self.bump()?;
-            if !self.token.is("LIKE") {
-                return Err(self.expected("LIKE"));
+            self.at.bump()?;
+            if !self.at.token.is("LIKE") {
+                return Err(self.at.expected("LIKE"));
             }
         }
-        if self.token.is("LIKE") {
-            self.bump()?;
-            let pattern = match &self.token.kind {
-                Kind::Text(text) => pattern::parse_expression(text).map_err(|problem| self.wrong(problem))?,
-                _ => return Err(self.expected("a pattern in quotes")),
+        if self.at.token.is("LIKE") {
+            self.at.bump()?;
+            let pattern = match &self.at.token.kind {
+                Kind::Text(text) => {
+                    pattern::parse_expression(text).map_err(|problem| self.at.wrong(problem))?
+                }
+                _ => return Err(self.at.expected("a pattern in quotes")),
             };
-            self.bump()?;
+            self.at.bump()?;
             let like = Condition::Like { property: self.not_itself(property, &start)?, pattern };
             return Ok(if negated { Condition::Not(Box::new(like)) } else { like });
         }
         let property = self.not_itself(property, &start)?;
         let operator = self.operator()?;
-        let start = self.token.clone();
+        let start = self.at.token.clone();
         let right = self.side("a property or a constant")?;
         self.no_arithmetic()?;
         match right {
@@ -216,13 +113,80 @@ impl<'a> Parser<'a> {
             Side::Symbol(symbol) => Ok(Condition::CompareSymbol { property, operator, symbol }),
         }
     }
+}
+
+impl<'a> Parser<'a> {
+    fn query(mut self) -> Parsed<Query> {
+        self.at.keyword("SELECT")?;
+        for clause in ["DISTINCT", "FIRST"] {
+            if self.at.token.is(clause) {
+                return Err(self.at.unsupported(&format!("the clause {clause} is not supported")));
+            }
+        }
+        let selected = self.select_list()?;
+        self.at.keyword("FROM")?;
+        let from = self.name("the name of a class")?;
+        self.own_names.push(from.clone());
+        if self.at.token.is("AS") {
+            self.at.bump()?;
+            let alias = self.name("another name for the class")?;
+            self.own_names.push(alias);
+        } else if matches!(self.at.token.kind, Kind::Word(word) if !is_keyword(word)) {
+            let alias = self.name("WHERE or the end")?;
+            self.own_names.push(alias);
+        }
+        if self.at.token.is_sign(",") || self.at.token.is("JOIN") {
+            return Err(self.at.unsupported("only one class can be queried"));
+        }
+        let mut condition = None;
+        if self.at.token.is("WHERE") {
+            self.at.bump()?;
+            condition = Some(self.condition()?);
+        }
+        if self.at.token.is("ORDER") {
+            return Err(self.at.unsupported("the clause ORDER is not supported"));
+        }
+        if self.at.token.kind != Kind::End {
+            let expected = if condition.is_some() { "AND, OR or the end" } else { "WHERE or the end" };
+            return Err(self.at.expected(expected));
+        }
+        // What the object itself is called is known only now.
+        let selected: Vec<PropertyPath> =
+            selected.into_iter().map(|path| self.without_own_name(path)).collect();
+        let everything = selected.iter().any(|path| path.0.is_empty());
+        Ok(Query { select: (!everything).then_some(selected), from, condition, fold_case: false })
+    }
+
+    /// What is selected; an empty path is the object with all it has.
+    fn select_list(&mut self) -> Parsed<Vec<PropertyPath>> {
+        let mut list = Vec::new();
+        loop {
+            if self.at.token.is_sign("*") {
+                self.at.bump()?;
+                self.at.select(&mut list, PropertyPath(Vec::new()))?;
+            } else {
+                if matches!(self.at.token.kind, Kind::Text(_) | Kind::Number(_)) {
+                    return Err(self.at.unsupported("only properties can be selected"));
+                }
+                let path = self.chain("a property or *", true)?;
+                self.at.select(&mut list, path)?;
+            }
+            if self.at.token.is("AS") {
+                return Err(self.at.unsupported("selected properties keep their names"));
+            }
+            if !self.at.token.is_sign(",") {
+                return Ok(list);
+            }
+            self.at.bump()?;
+        }
+    }
 
     /// The rest of a test that begins with a constant.
     fn test_of_constant(&mut self, left: Side, at: &Token<'_>) -> Parsed<Condition> {
         let operator = self.operator()?.flipped();
-        let start = self.token.clone();
+        let start = self.at.token.clone();
         let Side::Property(property) = self.side("a property")? else {
-            return Err(self.wrong_at(&start, "one side of a comparison must be a property"));
+            return Err(self.at.wrong_at(&start, "one side of a comparison must be a property"));
         };
         self.no_arithmetic()?;
         let property = self.quantified(property, None, &start)?;
@@ -243,31 +207,31 @@ impl<'a> Parser<'a> {
     ) -> Parsed<Condition> {
         let equality = matches!(operator, Comparison::Equal | Comparison::NotEqual);
         if matches!(constant, Value::Boolean(_)) && !equality {
-            return Err(self.wrong_at(at, "booleans compare with = and <> only"));
+            return Err(self.at.wrong_at(at, "booleans compare with = and <> only"));
         }
         Ok(Condition::Compare { property, operator, constant })
     }
 
     fn operator(&mut self) -> Parsed<Comparison> {
-        let operator = match self.token.kind {
+        let operator = match self.at.token.kind {
             Kind::Sign("=") => Comparison::Equal,
             Kind::Sign("<>") => Comparison::NotEqual,
             Kind::Sign("<") => Comparison::Less,
             Kind::Sign("<=") => Comparison::LessOrEqual,
             Kind::Sign(">") => Comparison::Greater,
             Kind::Sign(">=") => Comparison::GreaterOrEqual,
-            _ => return Err(self.expected("=, <>, <, >, <=, >=, LIKE, IS or ISA")),
+            _ => return Err(self.at.expected("=, <>, <, >, <=, >=, LIKE, IS or ISA")),
         };
-        self.bump()?;
+        self.at.bump()?;
         Ok(operator)
     }
 
     fn no_arithmetic(&self) -> Parsed<()> {
-        let sign = ["+", "-", "*", "/", "||"].iter().any(|sign| self.token.is_sign(sign));
+        let sign = ["+", "-", "*", "/", "||"].iter().any(|sign| self.at.token.is_sign(sign));
         // `a -5` is scanned as a property and a number.
-        let signed = matches!(self.token.kind, Kind::Number(text) if text.starts_with(['+', '-']));
+        let signed = matches!(self.at.token.kind, Kind::Number(text) if text.starts_with(['+', '-']));
         match sign || signed {
-            true => Err(self.unsupported("nothing is calculated")),
+            true => Err(self.at.unsupported("nothing is calculated")),
             false => Ok(()),
         }
     }
@@ -275,45 +239,45 @@ impl<'a> Parser<'a> {
     // ---- Properties and constants
 
     fn side(&mut self, what: &str) -> Parsed<Side> {
-        let constant = match &self.token.kind {
+        let constant = match &self.at.token.kind {
             Kind::Text(text) => Value::String(text.clone().into_owned()),
-            Kind::Number(text) => constant(text).map_err(|problem| self.wrong(problem))?,
+            Kind::Number(text) => constant(text).map_err(|problem| self.at.wrong(problem))?,
             Kind::Word(word) if word.eq_ignore_ascii_case("TRUE") => Value::Boolean(true),
             Kind::Word(word) if word.eq_ignore_ascii_case("FALSE") => Value::Boolean(false),
             Kind::Word(word) if word.eq_ignore_ascii_case("NULL") => {
-                return Err(self.wrong("NULL is tested with IS NULL and IS NOT NULL"));
+                return Err(self.at.wrong("NULL is tested with IS NULL and IS NOT NULL"));
             }
             Kind::Sign("#") => {
-                self.bump()?;
-                let Kind::Text(name) = &self.token.kind else {
-                    return Err(self.expected("the name of a value in quotes"));
+                self.at.bump()?;
+                let Kind::Text(name) = &self.at.token.kind else {
+                    return Err(self.at.expected("the name of a value in quotes"));
                 };
                 let name = name.clone().into_owned();
-                self.bump()?;
+                self.at.bump()?;
                 return Ok(Side::Symbol(name));
             }
             _ => return self.chain(what, false).map(Side::Property),
         };
-        self.bump()?;
+        self.at.bump()?;
         Ok(Side::Constant(constant))
     }
 
     /// Properties with points between them; at the end of a selected one, all of what it holds.
     fn chain(&mut self, what: &str, selected: bool) -> Parsed<PropertyPath> {
         let mut steps = vec![self.step(what)?];
-        while self.token.is_sign(".") {
-            self.bump()?;
-            if selected && self.token.is_sign("*") {
-                self.bump()?;
+        while self.at.token.is_sign(".") {
+            self.at.bump()?;
+            if selected && self.at.token.is_sign("*") {
+                self.at.bump()?;
                 break;
             }
             steps.push(self.step("a property after the point")?);
         }
-        if self.token.is_sign("(") {
-            return Err(self.unsupported("functions are not supported"));
+        if self.at.token.is_sign("(") {
+            return Err(self.at.unsupported("functions are not supported"));
         }
-        if self.token.is_sign("#") {
-            return Err(self.unsupported("the name of a value stands by itself: #'Name'"));
+        if self.at.token.is_sign("#") {
+            return Err(self.at.unsupported("the name of a value stands by itself: #'Name'"));
         }
         Ok(PropertyPath(steps))
     }
@@ -321,27 +285,29 @@ impl<'a> Parser<'a> {
     /// `Name`, `Class::Name`, and which of its elements.
     fn step(&mut self, what: &str) -> Parsed<Step> {
         let mut step = Step::of(self.name(what)?);
-        if self.token.is_sign("::") {
-            self.bump()?;
+        if self.at.token.is_sign("::") {
+            self.at.bump()?;
             let name = self.name("a property after ::")?;
             step.scope = Some(std::mem::replace(&mut step.name, name));
         }
-        if self.token.is_sign("[") {
-            self.bump()?;
-            step.index = Some(match self.token.kind {
+        if self.at.token.is_sign("[") {
+            self.at.bump()?;
+            step.index = Some(match self.at.token.kind {
                 // Which of both is told by the word before the property.
                 Kind::Sign("*") => Index::Any,
-                Kind::Number(text) => Index::At(text.parse().map_err(|_| self.wrong("this is no position"))?),
-                _ => return Err(self.expected("a position or *")),
+                Kind::Number(text) => {
+                    Index::At(text.parse().map_err(|_| self.at.wrong("this is no position"))?)
+                }
+                _ => return Err(self.at.expected("a position or *")),
             });
-            self.bump()?;
-            if self.token.is_sign(",") {
-                return Err(self.unsupported("one position or all of them can be asked for"));
+            self.at.bump()?;
+            if self.at.token.is_sign(",") {
+                return Err(self.at.unsupported("one position or all of them can be asked for"));
             }
-            if !self.token.is_sign("]") {
-                return Err(self.expected("]"));
+            if !self.at.token.is_sign("]") {
+                return Err(self.at.expected("]"));
             }
-            self.bump()?;
+            self.at.bump()?;
         }
         Ok(step)
     }
@@ -356,7 +322,7 @@ impl<'a> Parser<'a> {
         let mut path = self.without_own_name(path);
         let inner = path.0.len().saturating_sub(1);
         if path.0[..inner].iter().any(|step| step.index.is_some_and(Index::is_quantified)) {
-            return Err(self.scanner.error(
+            return Err(self.at.scanner.error(
                 CimStatus::QueryFeatureNotSupported,
                 at.start,
                 at.end,
@@ -368,9 +334,9 @@ impl<'a> Parser<'a> {
             (Some(index), Some(quantifier)) => *index = quantifier,
             (None, None) => {}
             (Some(_), None) => {
-                return Err(self.wrong_at(at, "expected ANY or EVERY before a property with [*]"));
+                return Err(self.at.wrong_at(at, "expected ANY or EVERY before a property with [*]"));
             }
-            (None, Some(_)) => return Err(self.wrong_at(at, "expected a property with [*] at its end")),
+            (None, Some(_)) => return Err(self.at.wrong_at(at, "expected a property with [*] at its end")),
         }
         Ok(path)
     }
@@ -386,47 +352,19 @@ impl<'a> Parser<'a> {
 
     fn not_itself(&self, property: PropertyPath, at: &Token<'_>) -> Parsed<PropertyPath> {
         if property.0.is_empty() {
-            return Err(self.wrong_at(at, "this is the object itself; expected one of its properties"));
+            return Err(self.at.wrong_at(at, "this is the object itself; expected one of its properties"));
         }
         Ok(property)
     }
 
-    // ---- Tokens and errors
-
-    fn bump(&mut self) -> Parsed<()> {
-        self.token = self.scanner.next()?;
-        Ok(())
-    }
-
     fn name(&mut self, what: &str) -> Parsed<Name> {
-        match self.token.kind {
+        match self.at.token.kind {
             Kind::Word(word) if !is_keyword(word) => {
-                self.bump()?;
+                self.at.bump()?;
                 Ok(Name::new(word))
             }
-            _ => Err(self.expected(what)),
+            _ => Err(self.at.expected(what)),
         }
-    }
-
-    fn keyword(&mut self, keyword: &str) -> Parsed<()> {
-        if self.token.is(keyword) { self.bump() } else { Err(self.expected(keyword)) }
-    }
-
-    fn expected(&self, what: &str) -> CimError {
-        self.wrong(&format!("expected {what}"))
-    }
-
-    fn wrong(&self, problem: &str) -> CimError {
-        self.wrong_at(&self.token, problem)
-    }
-
-    fn wrong_at(&self, token: &Token<'_>, problem: &str) -> CimError {
-        self.scanner.invalid(token.start, token.end, problem)
-    }
-
-    fn unsupported(&self, problem: &str) -> CimError {
-        let Token { start, end, .. } = self.token;
-        self.scanner.error(CimStatus::QueryFeatureNotSupported, start, end, problem)
     }
 }
 

@@ -20,6 +20,15 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 /// The deepest nesting of parentheses and NOT.
 pub const MAX_DEPTH: u32 = 64;
 
+/// The most tests that a condition joins. All of them may be made with every instance.
+pub const MAX_TESTS: usize = 1024;
+
+/// The most properties that are selected. Each property of every instance is looked for among them.
+pub const MAX_SELECTED: usize = 1024;
+
+/// The longest pattern of LIKE, in bytes. Matching costs its length times that of the text.
+pub const MAX_PATTERN: usize = 1024;
+
 /// The names of the languages served, as QueryCapabilities and error messages show them.
 pub const LANGUAGES: &[&str] = &["WQL", "DMTF:CQL"];
 

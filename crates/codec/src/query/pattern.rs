@@ -1,13 +1,19 @@
 //! LIKE patterns. WQL: `%` any run, `_` one character, `[a-f]`, `[abc]` and `[^…]` one of a set. DMTF:CQL: `.` one character,
 //! the same sets, `*` none or more of what stands before it, `\\` before a sign that means itself.
 
+use super::MAX_PATTERN;
 use cimwright_cim::query::{Pattern, PatternPart};
+
+const TOO_LONG: &str = "the pattern is longer than 1024 bytes";
 
 /// Reads a pattern.
 ///
 /// A character that means something else in a pattern is written as a set of one: `[%]`, `[_]`, `[[]`. A closing bracket right
 /// after the opening one stands for itself, and so does a hyphen at either end of a set.
 pub(super) fn parse(text: &str) -> Result<Pattern, &'static str> {
+    if text.len() > MAX_PATTERN {
+        return Err(TOO_LONG);
+    }
     let mut parts = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -23,6 +29,9 @@ pub(super) fn parse(text: &str) -> Result<Pattern, &'static str> {
 
 /// Reads a pattern of DMTF:CQL.
 pub(super) fn parse_expression(text: &str) -> Result<Pattern, &'static str> {
+    if text.len() > MAX_PATTERN {
+        return Err(TOO_LONG);
+    }
     let mut parts = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

@@ -2,7 +2,7 @@
 
 mod cql;
 
-use super::{MAX_LENGTH, parse};
+use super::{LANGUAGES, MAX_LENGTH, MAX_PATTERN, MAX_SELECTED, MAX_TESTS, parse};
 use cimwright_cim::query::{Comparison, Condition, Pattern, PatternPart, PropertyPath, Query, Step};
 use cimwright_cim::{CimStatus, Name, Value};
 use proptest::collection::vec;
@@ -232,9 +232,25 @@ fn length_and_depth_are_bounded() {
         CimStatus::InvalidQuery,
         "too deep",
     );
-    let wide = vec!["A = 1"; 5000].join(" OR ");
-    assert!(parse("WQL", &format!("SELECT * FROM X WHERE {wide}")).is_ok());
     refused(&" ".repeat(MAX_LENGTH + 1), CimStatus::InvalidQuery, "at most 65536");
+}
+
+/// What is gone through for every instance.
+#[test]
+fn tests_selected_properties_and_patterns_are_bounded() {
+    let wide = |n: usize| format!("SELECT * FROM X WHERE {}", vec!["(A = 1)"; n].join(" OR "));
+    let selected = |n: usize| format!("SELECT {} FROM X", vec!["A"; n].join(", "));
+    let like = |n: usize| format!("SELECT * FROM X WHERE A LIKE '{}'", "a".repeat(n));
+    for language in LANGUAGES {
+        for (query, most) in
+            [(&wide as &dyn Fn(usize) -> String, MAX_TESTS), (&selected, MAX_SELECTED), (&like, MAX_PATTERN)]
+        {
+            assert!(parse(language, &query(most)).is_ok(), "{language} {most}");
+            let error = parse(language, &query(most + 1)).unwrap_err();
+            assert_eq!(error.status, CimStatus::InvalidQuery);
+            assert!(error.description.contains(&most.to_string()), "{error}");
+        }
+    }
 }
 
 // ---- Printing, for the property that reading is its inverse

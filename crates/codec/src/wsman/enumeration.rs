@@ -3,13 +3,16 @@
 use super::association::AssociationQuery;
 use super::epr;
 use super::fault::{Fault, Subcode};
-use super::header::{Selector, selectors};
+use super::header::{MAX_SELECTORS, Selector, selectors};
 use super::time::{Expiry, parse_duration};
 use super::uris;
 use super::xml::{Element, Ns, shorten};
 use cimwright_cim::operation::AssociationFilter;
 use cimwright_cim::{Name, ObjectPath};
 use std::time::Duration;
+
+/// How many properties a filter names at most.
+const MAX_PROPERTIES: usize = 1024;
 
 /// What the items of an enumeration are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +193,12 @@ pub(super) fn filter(element: Element<'_>) -> Result<Filter, Fault> {
         uris::SELECTOR_FILTER => {
             let set = element.child(Ns::Wsman, "SelectorSet");
             let set = set.ok_or_else(|| bad("the filter has no SelectorSet".to_owned()))?;
-            selectors(set).map(Filter::Selectors).map_err(bad)
+            let selectors = selectors(set).map_err(bad)?;
+            // Every instance is compared with every one of them.
+            if selectors.len() > MAX_SELECTORS {
+                return Err(bad(format!("the filter has more than {MAX_SELECTORS} selectors")));
+            }
+            Ok(Filter::Selectors(selectors))
         }
         uris::ASSOCIATION_FILTER => {
             association(element).map(|q| Filter::Association(Box::new(q))).map_err(bad)
@@ -223,7 +231,12 @@ fn association(element: Element<'_>) -> Result<AssociationQuery, String> {
         .children()
         .filter(|c| c.is(Ns::Binding, "IncludeResultProperty"))
         .map(|c| Name::new(c.trimmed()))
+        .take(MAX_PROPERTIES + 1)
         .collect();
+    // Every property of every instance is looked for in the list.
+    if properties.len() > MAX_PROPERTIES {
+        return Err(format!("the filter names more than {MAX_PROPERTIES} properties"));
+    }
     let (_, uris) = super::resource::Resource::parse(&epr.resource);
     Ok(AssociationQuery {
         source,

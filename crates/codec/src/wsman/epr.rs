@@ -1,12 +1,10 @@
 //! Endpoint references: how an instance is named in a message (DSP0226 5.1, DSP0227 6.2).
 
-use super::header::{Selector, selectors};
+use super::header::{MAX_SELECTORS, Selector, selectors};
 use super::resource::Resource;
 use super::xml::{Element, Ns};
 use cimwright_cim::{ClassPath, InstancePath, KeyBinding, NamespaceName, ObjectPath, Value};
 
-/// How many selectors a reference has at most.
-const MAX_SELECTORS: usize = 64;
 /// The selector that is no key.
 pub(super) const NAMESPACE_SELECTOR: &str = "__cimnamespace";
 

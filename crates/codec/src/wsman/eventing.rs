@@ -11,6 +11,9 @@ use crate::cimxml::Limits;
 use cimwright_cim::{Instance, NamespaceName, Value};
 use std::time::Duration;
 
+/// How many reference parameters a destination has at most.
+const MAX_PARAMETERS: usize = 64;
+
 /// How events are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeliveryMode {
@@ -102,7 +105,7 @@ pub(super) fn subscribe(element: Element<'_>) -> Result<Subscribe, Fault> {
     for child in element.children() {
         match (child.ns(), child.name()) {
             (Ns::Eventing, "Delivery") => subscribe.delivery = delivery(child)?,
-            (Ns::Eventing, "EndTo") => subscribe.end_to = Some(destination(child)),
+            (Ns::Eventing, "EndTo") => subscribe.end_to = Some(destination(child)?),
             (Ns::Eventing, "Expires") => subscribe.expires = Some(expires(child.trimmed())?),
             (Ns::Eventing | Ns::Wsman, "Filter") => {
                 subscribe.filter = Some(enumeration::filter(child).map_err(of_eventing)?);
@@ -168,7 +171,7 @@ fn delivery(element: Element<'_>) -> Result<Delivery, Fault> {
             })
         };
         match (child.ns(), child.name()) {
-            (Ns::Eventing, "NotifyTo") => delivery.notify_to = Some(destination(child)),
+            (Ns::Eventing, "NotifyTo") => delivery.notify_to = Some(destination(child)?),
             (Ns::Wsman, "Heartbeats") => delivery.heartbeats = Some(time()?),
             (Ns::Wsman, "ConnectionRetry") => {
                 let total = number(child.attr(Ns::None, "Total").unwrap_or("0"))?;
@@ -185,22 +188,25 @@ fn delivery(element: Element<'_>) -> Result<Delivery, Fault> {
     Ok(delivery)
 }
 
-fn destination(element: Element<'_>) -> Destination {
-    let parameters = element
+fn destination(element: Element<'_>) -> Result<Destination, Fault> {
+    let given = element
         .child(Ns::Addressing, "ReferenceParameters")
         .or_else(|| element.child(Ns::Addressing, "ReferenceProperties"));
-    Destination {
-        address: element.child_text(Ns::Addressing, "Address").unwrap_or_default().to_owned(),
-        parameters: parameters
-            .into_iter()
-            .flat_map(Element::children)
-            .map(|c| Foreign {
-                namespace: c.uri().to_owned(),
-                name: c.name().to_owned(),
-                text: c.text().to_owned(),
-            })
-            .collect(),
+    let mut parameters = Vec::new();
+    for child in given.into_iter().flat_map(Element::children) {
+        // They are kept with the subscription and repeated in every message.
+        if parameters.len() >= MAX_PARAMETERS {
+            let what = format!("There are more than {MAX_PARAMETERS} reference parameters.");
+            return Err(Fault::new(Subcode::EventInvalidMessage, what));
+        }
+        parameters.push(Foreign {
+            namespace: child.uri().to_owned(),
+            name: child.name().to_owned(),
+            text: child.text().to_owned(),
+        });
     }
+    let address = element.child_text(Ns::Addressing, "Address").unwrap_or_default().to_owned();
+    Ok(Destination { address, parameters })
 }
 
 /// A subscription as its subscriber is told of it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The least envelope a client must take (DSP0226, MaxEnvelopeSize).
 const MIN_ENVELOPE: u64 = 8192;
 /// How many selectors and options a request has at most.
-const MAX_SELECTORS: usize = 64;
+pub(super) const MAX_SELECTORS: usize = 64;
 const MAX_OPTIONS: usize = 128;
 /// The longest resource URI, in bytes.
 const MAX_URI: usize = 2048;

@@ -1,7 +1,9 @@
 //! What is answered on the HTTP level.
 
 use crate::golden;
-use cimwright_codec::cimxml::{DecodeError, Headers, Limits, decode_request};
+use cimwright_cim::operation::InstanceOptions;
+use cimwright_cim::{CimStatus, InstancePath, Name, NamespaceName, Operation, Request};
+use cimwright_codec::cimxml::{DecodeError, Headers, Limits, decode_request, encode_request};
 
 const GOOD: Headers<'static> = Headers {
     cim_operation: Some(b"MethodCall"),
@@ -87,4 +89,26 @@ fn versions_and_grammar_have_their_tokens() {
     let tight = Limits { elements: 5, ..Limits::default() };
     let error = decode_request(text.as_bytes(), &GOOD, &tight).unwrap_err();
     assert_eq!((error.http_status, error.cim_error), (413, None));
+}
+
+/// Each property of every instance is looked for in the list.
+#[test]
+fn property_lists_are_bounded() {
+    let most = Limits::default().features;
+    let asked = |names: usize| {
+        let property_list = Some((0..names).map(|n| Name::from(format!("P{n}"))).collect());
+        let options = InstanceOptions { include_class_origin: false, property_list };
+        let path = InstancePath::new(None, "X").with_key("K", "1");
+        let operation = Operation::GetInstance { path, options };
+        let (body, sent) =
+            encode_request("1", &Request { namespace: NamespaceName::new("root/cimv2"), operation });
+        let headers = Headers {
+            cim_method: Some(sent.cim_method.as_bytes()),
+            cim_object: Some(sent.cim_object.as_bytes()),
+            ..GOOD
+        };
+        decode_request(&body, &headers, &Limits::default()).unwrap().requests.remove(0).request
+    };
+    assert!(asked(most).is_ok());
+    assert_eq!(asked(most + 1).map_err(|e| e.status), Err(CimStatus::ServerLimitsExceeded));
 }

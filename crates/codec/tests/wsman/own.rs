@@ -76,6 +76,47 @@ fn a_get_is_read_and_answered() {
     canonical(&written);
 }
 
+/// What is gone through for every instance or repeated in every message.
+#[test]
+fn filters_and_destinations_are_bounded() {
+    let selectors = |n: usize| {
+        let one: String = (0..n).map(|n| format!("<w:Selector Name='S{n}'>1</w:Selector>")).collect();
+        let dialect = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter";
+        let filter = format!("<w:Filter Dialect='{dialect}'><w:SelectorSet>{one}</w:SelectorSet></w:Filter>");
+        envelope(ENUMERATE, "", &format!("<n:Enumerate>{filter}</n:Enumerate>"))
+    };
+    let properties = |n: usize| {
+        let object = format!(
+            "<b:Object><a:Address/><a:ReferenceParameters><w:ResourceURI>{CLASS}</w:ResourceURI><w:SelectorSet>\
+             <w:Selector Name='InstanceID'>7</w:Selector></w:SelectorSet></a:ReferenceParameters></b:Object>"
+        );
+        let names = "<b:IncludeResultProperty>A</b:IncludeResultProperty>".repeat(n);
+        let dialect = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter";
+        let filter = format!(
+            "<w:Filter Dialect='{dialect}' xmlns:b='http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd'>\
+             <b:AssociatedInstances>{object}{names}</b:AssociatedInstances></w:Filter>"
+        );
+        envelope(ENUMERATE, "", &format!("<n:Enumerate>{filter}</n:Enumerate>"))
+    };
+    let parameters = |n: usize| {
+        let one: String = (0..n).map(|n| format!("<m{n} xmlns='urn:m'/>")).collect();
+        let action = "http://schemas.xmlsoap.org/ws/2004/08/eventing/Subscribe";
+        let body = format!(
+            "<e:Subscribe xmlns:e='http://schemas.xmlsoap.org/ws/2004/08/eventing'><e:Delivery><e:NotifyTo>\
+             <a:Address>http://h/</a:Address><a:ReferenceParameters>{one}</a:ReferenceParameters></e:NotifyTo>\
+             </e:Delivery></e:Subscribe>"
+        );
+        envelope(action, "", &body)
+    };
+    for (message, most) in
+        [(&selectors as &dyn Fn(usize) -> String, 64), (&properties, 1024), (&parameters, 64)]
+    {
+        assert!(decode(&message(most)).is_ok(), "{:?}", decode(&message(most)));
+        let refusal = decode(&message(most + 1)).unwrap_err();
+        assert!(refusal.fault.reason.contains(&format!("more than {most} ")), "{refusal:?}");
+    }
+}
+
 #[test]
 fn both_forms_of_get_error_are_written() {
     let action = format!("{CLASS}/GetError");

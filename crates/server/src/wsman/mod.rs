@@ -30,6 +30,8 @@ use tokio::time::Instant;
 
 /// Where strangers may ask what this server is.
 pub(crate) const ANONYMOUS_PATH: &str = "/wsman-anon/identify";
+/// What a stranger may send, in bytes: an Identify has some hundred.
+const MAX_ANONYMOUS_BYTES: usize = 64 << 10;
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
 /// What Windows' clients add when they ask as strangers.
 const IDENTIFY_HEADER: &str = "wsmanidentify";
@@ -57,9 +59,13 @@ pub(crate) async fn handle(
         Err(refused) => return http::refuse(refused, connection),
     };
     let limits = &app.limits;
-    let bytes = match body.read(limits.max_body_bytes, limits.body_read_timeout()).await {
+    let most = match principal {
+        Some(_) => limits.max_body_bytes,
+        None => limits.max_body_bytes.min(MAX_ANONYMOUS_BYTES),
+    };
+    let bytes = match body.read(most, limits.body_read_timeout()).await {
         Ok(bytes) => bytes,
-        Err(error) => return bad_body(error, limits.max_body_bytes),
+        Err(error) => return bad_body(error, most),
     };
     if bytes.is_empty() {
         // A client that logs in in several steps sends nothing until it is through.
@@ -181,7 +187,9 @@ fn bad_body(error: BodyError, limit: usize) -> Response<ResponseBody> {
     match error {
         BodyError::TooLarge => text(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The body has more than {limit} bytes, which is the limit (limits.max_body_bytes).\n"),
+            format!(
+                "The body has more than {limit} bytes, which is the limit (limits.max_body_bytes; less without a login).\n"
+            ),
         ),
         BodyError::TooSlow => text(
             StatusCode::REQUEST_TIMEOUT,
