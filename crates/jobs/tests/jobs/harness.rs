@@ -251,6 +251,10 @@ impl House {
         self.jobs.change_state(id, wanted, "bert", None).await.unwrap()
     }
 
+    pub(crate) fn log_mut(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.log.lock().unwrap()
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }

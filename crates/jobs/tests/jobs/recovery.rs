@@ -1,11 +1,13 @@
 //! What is left when the server stops, in order or not, and what the next one makes of it.
 
-use cimwright_jobs::{ChangeOutcome, JobId, JobState, JobStore, RequestedState, Step, SystemClock};
+use crate::harness::{config, house, open, provoked};
+use cimwright_jobs::{
+    ChangeOutcome, Clock, Holder, JobId, JobState, JobStore, JobsConfig, RequestedState, SystemClock,
+};
 use cimwright_store::MemoryStore;
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::harness::{config, house, open, provoked};
+use tokio::time::Instant;
 
 /// A server that stopped in order leaves jobs that the next one takes up where they were.
 #[tokio::test]
@@ -117,4 +119,76 @@ fn a_job_that_brings_the_server_down_every_time_is_given_up() {
             break;
         }
     }
+}
+
+/// A job that waits, or is being undone, is still the driver's: no other one may take it for dead.
+#[tokio::test]
+async fn the_lease_is_kept_while_no_step_runs() {
+    let short = JobsConfig {
+        concurrency: 1,
+        lease: Duration::from_millis(400),
+        undo_limit: Duration::from_millis(2500),
+        change_wait: Duration::ZERO,
+        ..config()
+    };
+    // Being undone.
+    let h = open(Arc::default(), short.clone()).await;
+    let id = h.start("ok endless fail").await;
+    h.until_state(id, JobState::Exception).await;
+    let undone = h.log().iter().filter(|l| l.starts_with("undo")).count();
+    assert_eq!(undone, 3, "by one driver: {:?}", h.log());
+
+    // Waiting for a place, running and suspended.
+    let h = open(Arc::default(), short).await;
+    let waiting = h.start("watch ok").await;
+    h.until_logged("run watch").await;
+    let busy = h.start("stubborn").await;
+    h.until_state(busy, JobState::Running).await;
+    h.gate.add_permits(1);
+    h.until(waiting, "its first step is done", |r| r.run.steps.len() == 1).await;
+    let mine = Holder::random();
+    let stolen = async |state: JobState| {
+        let limit = Instant::now() + Duration::from_millis(1200);
+        while Instant::now() < limit {
+            let now = SystemClock.now();
+            let taken = h.store.claim(waiting, mine, now, now + Duration::from_secs(60)).await.unwrap();
+            assert!(taken.is_none(), "{state}: the lease was let go");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    stolen(JobState::Running).await;
+    h.change(waiting, RequestedState::Suspend).await;
+    h.until_state(waiting, JobState::Suspended).await;
+    stolen(JobState::Suspended).await;
+    h.change(waiting, RequestedState::Start).await;
+    stolen(JobState::Suspended).await;
+    h.change(busy, RequestedState::Kill).await;
+    h.until_state(waiting, JobState::Completed).await;
+}
+
+/// Somebody waits for the end of a job that this driver loses: it ends elsewhere, and the wait with it.
+#[tokio::test]
+async fn who_waits_for_a_job_hears_of_an_end_elsewhere() {
+    let h = house().await;
+    let id = h.start("gate").await;
+    h.until_logged("run gate").await;
+    let elsewhere = async {
+        let later = SystemClock.now() + Duration::from_secs(3600);
+        let claimed = h.store.claim(id, Holder::random(), later, later).await.unwrap();
+        let (lease, record) = claimed.expect("the lease is over by then");
+        let mut run = record.run.clone();
+        run.state = JobState::Completed;
+        while h.jobs.driven() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        h.store.record(&lease, &run).await.unwrap();
+    };
+    let waiting = async {
+        let limit = Duration::from_secs(600);
+        h.jobs.wait_end(id, limit).await.unwrap().expect("it is there")
+    };
+    let both = async { tokio::join!(waiting, elsewhere) };
+    let (ended, ()) =
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("long before the limit");
+    assert_eq!(ended.run.state, JobState::Completed);
 }

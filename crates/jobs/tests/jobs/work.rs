@@ -1,13 +1,10 @@
 //! Jobs that run, fail, wait for their turn and leave.
 
-use cimwright_jobs::{
-    ChangeOutcome, Clock, JobSettings, JobSpec, JobState, JobStore, JobsConfig, RequestedState, Step,
-};
+use crate::harness::{broken, config, house, open, provoked, spec};
+use cimwright_jobs::{ChangeOutcome, JobSettings, JobSpec, JobState, JobsConfig, RequestedState};
 use cimwright_store::MemoryStore;
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::harness::{broken, config, house, open, provoked, spec};
 
 #[tokio::test]
 async fn a_step_that_only_watches_takes_no_place() {
