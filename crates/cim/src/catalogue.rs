@@ -71,6 +71,75 @@ impl CatalogueEntry {
     }
 }
 
+/// Declares a catalogue: a constant for every entry, visible to the module above, and the table of them all.
+///
+/// An entry says, in this order: its id, Hyper-V's code (or that of the provider's own table), the CIM status, ErrorType,
+/// PerceivedSeverity, ProbableCause with its words, the message, what it means, and what a person can do.
+///
+/// ```
+/// mod catalogue {
+///     cimwright_cim::catalogue! {
+///         /// The messages of this provider.
+///         pub static CATALOGUE = "Tapes";
+///
+///         TAPE_MISSING = "CWTAPE1001", 32779, NotFound, Environmental, Minor, 73 "Element Missing",
+///             "The tape \"{0}\" is in no drive.",
+///             "The robot looked into every drive and did not find it.",
+///             &["Put the tape into a drive and call again."];
+///     }
+/// }
+/// assert_eq!(catalogue::TAPE_MISSING.detail(["A1"]).message, "The tape \"A1\" is in no drive.");
+/// assert!(catalogue::CATALOGUE.find("cwtape1001").is_some());
+/// ```
+#[macro_export]
+macro_rules! catalogue {
+    ($(#[$doc:meta])* $visibility:vis static $catalogue:ident = $title:literal;
+        $($name:ident = $id:literal, $code:literal, $status:ident, $kind:ident, $severity:ident, $cause:literal $cause_text:literal,
+        $message:literal, $meaning:literal, $actions:expr;)*) => {
+        $(pub(super) const $name: $crate::CatalogueEntry = $crate::CatalogueEntry {
+            id: $id,
+            message: $message,
+            meaning: $meaning,
+            error_type: $crate::ErrorType::$kind,
+            severity: $crate::Severity::$severity,
+            probable_cause: $cause,
+            probable_cause_description: $cause_text,
+            actions: $actions,
+            status: $crate::CimStatus::$status,
+            code: $code,
+        };)*
+        $(#[$doc])* $visibility static $catalogue: $crate::Catalogue =
+            $crate::Catalogue { title: $title, entries: &[$($name),*] };
+    };
+}
+
+/// Declares functions that make errors of catalogue entries, one argument for each placeholder: for reasons that need no more
+/// than words.
+///
+/// ```
+/// # mod catalogue {
+/// #     cimwright_cim::catalogue! {
+/// #         pub static CATALOGUE = "Tapes";
+/// #         TAPE_MISSING = "CWTAPE1001", 5, NotFound, Other, Minor, 73 "Element Missing", "No tape \"{0}\".", "", &[];
+/// #     }
+/// # }
+/// cimwright_cim::reasons! {
+///     /// The tape is in no drive.
+///     tape_missing(name) = catalogue::TAPE_MISSING;
+/// }
+/// # fn main() {
+/// assert_eq!(tape_missing("A1").arguments, ["A1"]);
+/// # }
+/// ```
+#[macro_export]
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:path;)*) => {
+        $($(#[$doc])* pub fn $function($($argument: &str),*) -> $crate::ErrorDetail {
+            $entry.detail([$($argument),*])
+        })*
+    };
+}
+
 /// Replaces `{0}`, `{1}`, … by the arguments. A placeholder without argument stays, so that a slip is seen. Arguments are not
 /// scanned again: braces in a file name mean nothing.
 fn fill(template: &str, arguments: &[String]) -> String {

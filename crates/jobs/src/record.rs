@@ -385,6 +385,12 @@ impl JobRecord {
         self.run.ran + current
     }
 
+    /// Whether the last word about going on or resting was another one than this.
+    pub(crate) fn is_asked_otherwise(&self, wanted: RequestedState) -> bool {
+        let last = self.request.as_ref().map(|r| r.wanted).filter(|last| !last.is_end());
+        !wanted.is_end() && last.is_some_and(|last| last != wanted)
+    }
+
     /// CIM_Job.Cancellable: whether Terminate or Kill would be accepted now.
     pub fn is_cancellable(&self) -> bool {
         match self.run.state {

@@ -351,6 +351,9 @@ impl Jobs {
                 continue;
             }
             match admit(record.run.state, wanted, record.run.cancellable) {
+                // A driver may be about to carry out another word; then this one takes it back.
+                Admission::AlreadySo
+                    if shared.live.get(id).is_some() && record.is_asked_otherwise(wanted) => {}
                 Admission::AlreadySo => return Ok(ChangeOutcome::Done),
                 Admission::Refuse(refusal) => return Ok(ChangeOutcome::Refused(refusal)),
                 Admission::Accept => {}
@@ -386,15 +389,18 @@ impl Jobs {
             if record.as_ref().is_none_or(|r| r.run.state.is_finished()) || Instant::now() >= deadline {
                 return Ok(record);
             }
-            // A queued job has no line yet, and one on another node never has: look again soon.
-            let next_look = deadline.min(Instant::now() + Duration::from_millis(20));
+            let now = Instant::now();
             match live {
                 Some(live) => {
                     let mut states = live.states();
                     let ended = states.wait_for(|s| s.is_finished());
-                    let _ = tokio::time::timeout_at(deadline, ended).await;
+                    // Its driver may lose the job, and then does not tell how it ends.
+                    let _ = tokio::time::timeout_at(deadline.min(now + Duration::from_secs(1)), ended).await;
                 }
-                None => tokio::time::sleep_until(next_look).await,
+                // A queued job has no line yet, and one on another node never has: look again soon.
+                None => {
+                    tokio::time::sleep_until(deadline.min(now + Duration::from_millis(20))).await;
+                }
             }
         }
     }

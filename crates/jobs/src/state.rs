@@ -131,6 +131,11 @@ impl RequestedState {
         }
     }
 
+    /// Whether it asks the job to rest.
+    pub fn is_rest(self) -> bool {
+        matches!(self, Self::Suspend | Self::Service)
+    }
+
     /// Whether it ends the job.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Terminate | Self::Kill)

@@ -8,6 +8,7 @@
 pub mod alerts;
 pub mod call;
 pub mod dialect;
+pub mod order;
 pub mod outcome;
 pub mod plugin;
 pub mod principal;
@@ -16,8 +17,10 @@ pub mod remote;
 pub use alerts::{AlertSink, Alerts};
 pub use call::MethodCall;
 pub use cimwright_cim as cim;
+pub use cimwright_cim::{catalogue, reasons};
 pub use cimwright_jobs as jobs;
 pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
+pub use order::{Order, OrderKind};
 pub use outcome::{MethodOutcome, NewJob};
 pub use plugin::{Background, Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
 pub use principal::{Principal, Role};

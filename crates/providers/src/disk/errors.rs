@@ -264,61 +264,53 @@ pub fn in_place_failed(error: &FileError) -> ErrorDetail {
     }
 }
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
-        $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {
-            c::$entry.detail([$($argument),*])
-        })*
-    };
-}
-
-reasons! {
+cimwright_sdk::reasons! {
     /// The target exists.
-    target_exists(path) = TARGET_EXISTS;
+    target_exists(path) = c::TARGET_EXISTS;
     /// The extension tells no format.
-    unknown_extension(path) = UNKNOWN_EXTENSION;
+    unknown_extension(path) = c::UNKNOWN_EXTENSION;
     /// Extension and Format differ.
-    format_mismatch(path, format) = FORMAT_MISMATCH;
+    format_mismatch(path, format) = c::FORMAT_MISMATCH;
     /// No such type of disk.
-    type_unsupported(path, kind) = TYPE_UNSUPPORTED;
+    type_unsupported(path, kind) = c::TYPE_UNSUPPORTED;
     /// Differencing disks.
-    differencing(path, method) = DIFFERENCING;
+    differencing(path, method) = c::DIFFERENCING;
     /// Attaching and mounting.
-    attaching(path, method) = ATTACHING;
+    attaching(path, method) = c::ATTACHING;
     /// VHD sets and change tracking.
-    vhd_sets(path, method) = VHD_SETS;
+    vhd_sets(path, method) = c::VHD_SETS;
     /// Not possible as a size.
-    bad_size(path, why) = BAD_SIZE;
+    bad_size(path, why) = c::BAD_SIZE;
     /// Not possible as a block size.
-    bad_block_size(path, why) = BAD_BLOCK_SIZE;
+    bad_block_size(path, why) = c::BAD_BLOCK_SIZE;
     /// Larger than a VHD may be.
-    vhd_too_large(path) = VHD_TOO_LARGE;
+    vhd_too_large(path) = c::VHD_TOO_LARGE;
     /// Larger than a VHDX may be.
-    vhdx_too_large(path) = VHDX_TOO_LARGE;
+    vhdx_too_large(path) = c::VHDX_TOO_LARGE;
     /// The new size is below the data.
-    shrink_in_use(path, size, used) = SHRINK_IN_USE;
+    shrink_in_use(path, size, used) = c::SHRINK_IN_USE;
     /// The format does not shrink.
-    shrink_format(path) = SHRINK_FORMAT;
+    shrink_format(path) = c::SHRINK_FORMAT;
     /// Source is target.
-    same_file(path) = SAME_FILE;
+    same_file(path) = c::SAME_FILE;
     /// The setting data lacks something.
-    setting_missing(path, what) = SETTING_MISSING;
+    setting_missing(path, what) = c::SETTING_MISSING;
     /// A sector size that cannot be.
-    sector_size(path, which, bytes) = SECTOR_SIZE;
+    sector_size(path, which, bytes) = c::SECTOR_SIZE;
     /// Only dynamic disks are compacted.
-    compact_type(path) = COMPACT_TYPE;
+    compact_type(path) = c::COMPACT_TYPE;
     /// The state of the service.
-    service_state(path, method) = SERVICE_STATE;
+    service_state(path, method) = c::SERVICE_STATE;
     /// The settings of a disk cannot be changed.
-    setting_change(path) = SETTING_CHANGE;
+    setting_change(path) = c::SETTING_CHANGE;
     /// A file is not the one it was.
-    changed_meanwhile(path) = CHANGED_MEANWHILE;
+    changed_meanwhile(path) = c::CHANGED_MEANWHILE;
     /// The payload cannot be read.
-    stored_order(path, why) = STORED_ORDER;
+    stored_order(path, why) = c::STORED_ORDER;
     /// An image that another is based on cannot be used.
-    backing_missing(path, why) = BACKING_MISSING;
+    backing_missing(path, why) = c::BACKING_MISSING;
     /// The image has a parent.
-    vhdx_parent(path) = VHDX_PARENT;
+    vhdx_parent(path) = c::VHDX_PARENT;
 }
 
 /// The Win32 HRESULT that says the same as an entry, for Msvm_StorageJob.JobCompletionStatusCode.

@@ -10,7 +10,7 @@ use super::jobs::create::CreateOrder;
 use super::jobs::resize::ResizeOrder;
 use super::jobs::toolbox::engine_error;
 use super::jobs::validate::ValidateOrder;
-use super::jobs::{self, Order, Toolbox};
+use super::jobs::{self, Toolbox};
 use super::layout::StoredLayout;
 use super::request::{self, DiskType};
 use crate::hyper_v;
@@ -21,7 +21,7 @@ use cimwright_sdk::cim::{
 };
 use cimwright_sdk::jobs::Affected;
 use cimwright_sdk::{
-    Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob, Plugin, ServedClass,
+    Context, InstanceProvider, MethodCall, MethodOutcome, MethodProvider, NewJob, Order, Plugin, ServedClass,
 };
 use std::sync::Arc;
 
@@ -248,7 +248,7 @@ impl ImageManagement {
         self.expect_free(path)?;
         let order = CreateOrder { path: path.to_owned(), layout, size };
         let description = format!("Create the virtual hard disk {path} of {size} bytes");
-        Ok(Planned::new(&order, "Create disk", description).touches(path, CREATE))
+        Ok(Planned::new(&order, description).touches(path, CREATE))
     }
 
     fn convert_v1(
@@ -280,9 +280,7 @@ impl ImageManagement {
         };
         let kind = if layout.fixed { "fixed" } else { "dynamic" };
         let description = format!("Convert {source} to the {kind} disk {target}");
-        Ok(Planned::new(&order, "Convert disk", description)
-            .touches(source, PERFORMANCE_IMPACT)
-            .touches(target, CREATE))
+        Ok(Planned::new(&order, description).touches(source, PERFORMANCE_IMPACT).touches(target, CREATE))
     }
 
     async fn compact(&self, path: &str) -> Result<Planned, ErrorDetail> {
@@ -294,7 +292,7 @@ impl ImageManagement {
         }
         let block_size = info.block_size_bytes.filter(|_| format == ImageFormat::Vhdx);
         let order = CompactOrder { path: path.to_owned(), format: format.into(), block_size };
-        Ok(Planned::new(&order, "Compact disk", format!("Compact {path}")).touches(path, EXCLUSIVE_USE))
+        Ok(Planned::new(&order, format!("Compact {path}")).touches(path, EXCLUSIVE_USE))
     }
 
     async fn resize(&self, path: &str, size: u64, only_grow: bool) -> Result<Planned, ErrorDetail> {
@@ -316,8 +314,7 @@ impl ImageManagement {
         let block_size = info.block_size_bytes.filter(|_| format == ImageFormat::Vhdx);
         let layout = StoredLayout { format: format.into(), fixed, block_size };
         let order = ResizeOrder { path: path.to_owned(), layout, size };
-        Ok(Planned::new(&order, "Resize disk", format!("Resize {path} to {size} bytes"))
-            .touches(path, EXCLUSIVE_USE))
+        Ok(Planned::new(&order, format!("Resize {path} to {size} bytes")).touches(path, EXCLUSIVE_USE))
     }
 
     fn validate(&self, path: &str) -> Result<Planned, ErrorDetail> {
@@ -325,8 +322,7 @@ impl ImageManagement {
         let place = self.tools.resolve(path)?;
         place.open_read().map_err(|e| errors::file_failed(&e))?;
         let order = ValidateOrder { path: path.to_owned(), format: format.into() };
-        Ok(Planned::new(&order, "Validate disk", format!("Validate {path}"))
-            .touches(path, PERFORMANCE_IMPACT))
+        Ok(Planned::new(&order, format!("Validate {path}")).touches(path, PERFORMANCE_IMPACT))
     }
 
     async fn describe(
@@ -451,8 +447,8 @@ struct Planned {
 }
 
 impl Planned {
-    fn new<O: Order>(order: &O, name: &'static str, description: String) -> Self {
-        Self { kind: O::KIND, payload: order.to_payload(), name, description, touched: Vec::new() }
+    fn new<O: Order<Toolbox>>(order: &O, description: String) -> Self {
+        Self { kind: O::KIND, payload: order.to_payload(), name: O::NAME, description, touched: Vec::new() }
     }
 
     fn touches(mut self, path: &str, effect: u16) -> Self {

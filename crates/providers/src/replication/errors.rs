@@ -137,113 +137,105 @@ pub const SILENT: &str = c::COMPUTER_SILENT.id;
 /// The reason when another computer refused.
 pub const REMOTE: &str = c::REMOTE_CODE.id;
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $function:ident($($argument:ident),*) = $entry:ident;)*) => {
-        $($(#[$doc])* pub fn $function($($argument: &str),*) -> ErrorDetail {
-            c::$entry.detail([$($argument),*])
-        })*
-    };
-}
-
-reasons! {
+cimwright_sdk::reasons! {
     /// The copy may not go over the interfaces that are left.
-    interface_away(volume, interfaces, why) = INTERFACE_AWAY;
+    interface_away(volume, interfaces, why) = c::INTERFACE_AWAY;
     /// The volume is gone.
-    volume_missing(path) = VOLUME_MISSING;
+    volume_missing(path) = c::VOLUME_MISSING;
     /// The volume of the other side is gone or takes no writes.
-    destination_gone(path) = DESTINATION_GONE;
+    destination_gone(path) = c::DESTINATION_GONE;
     /// The volume is something else.
-    volume_kind(path, kind) = VOLUME_KIND;
+    volume_kind(path, kind) = c::VOLUME_KIND;
     /// The volume has no whole number of sectors.
-    volume_size(path, size, sector) = VOLUME_SIZE;
+    volume_size(path, size, sector) = c::VOLUME_SIZE;
     /// The volume is taken.
-    volume_in_group(path, group) = VOLUME_IN_GROUP;
+    volume_in_group(path, group) = c::VOLUME_IN_GROUP;
     /// The volume is named twice.
-    volume_twice(path) = VOLUME_TWICE;
+    volume_twice(path) = c::VOLUME_TWICE;
     /// The volume is elsewhere.
-    volume_not_in_group(path, group) = VOLUME_NOT_IN_GROUP;
+    volume_not_in_group(path, group) = c::VOLUME_NOT_IN_GROUP;
     /// The group would be empty.
-    last_volume(path, group) = LAST_VOLUME;
+    last_volume(path, group) = c::LAST_VOLUME;
     /// The log exists.
-    log_exists(path) = LOG_EXISTS;
+    log_exists(path) = c::LOG_EXISTS;
     /// The log is too small.
-    log_too_small(group, wanted, needed) = LOG_TOO_SMALL;
+    log_too_small(group, wanted, needed) = c::LOG_TOO_SMALL;
     /// The log is a volume.
-    log_is_volume(path) = LOG_IS_VOLUME;
+    log_is_volume(path) = c::LOG_IS_VOLUME;
     /// The file is not the log of the group.
-    log_foreign(path, group) = LOG_FOREIGN;
+    log_foreign(path, group) = c::LOG_FOREIGN;
     /// The log is gone.
-    log_missing(path, group) = LOG_MISSING;
+    log_missing(path, group) = c::LOG_MISSING;
     /// The name is taken.
-    group_exists(group, computer) = GROUP_EXISTS;
+    group_exists(group, computer) = c::GROUP_EXISTS;
     /// There is no such group.
-    group_missing(group, computer) = GROUP_MISSING;
+    group_missing(group, computer) = c::GROUP_MISSING;
     /// Not possible as a name.
-    group_name(name, why) = GROUP_NAME;
+    group_name(name, why) = c::GROUP_NAME;
     /// A parameter is missing.
-    parameter_missing(method, parameter) = PARAMETER_MISSING;
+    parameter_missing(method, parameter) = c::PARAMETER_MISSING;
     /// A parameter has a value that it cannot have.
-    parameter_value(method, parameter, value) = PARAMETER_VALUE;
+    parameter_value(method, parameter, value) = c::PARAMETER_VALUE;
     /// The group replicates.
-    group_in_partnership(group, partner, computer) = GROUP_IN_PARTNERSHIP;
+    group_in_partnership(group, partner, computer) = c::GROUP_IN_PARTNERSHIP;
     /// There is no such partnership.
-    no_partnership(group, computer) = NO_PARTNERSHIP;
+    no_partnership(group, computer) = c::NO_PARTNERSHIP;
     /// No volume has this identifier.
-    partition_unknown(id) = PARTITION_UNKNOWN;
+    partition_unknown(id) = c::PARTITION_UNKNOWN;
     /// A group owns the record.
-    partition_owned(path, group) = PARTITION_OWNED;
+    partition_owned(path, group) = c::PARTITION_OWNED;
     /// The group is not gone.
-    group_alive(group) = GROUP_ALIVE;
+    group_alive(group) = c::GROUP_ALIVE;
     /// No interface has this index.
-    interface_unknown(index, computer) = INTERFACE_UNKNOWN;
+    interface_unknown(index, computer) = c::INTERFACE_UNKNOWN;
     /// No volume of the group has this replica set.
-    replica_set_unknown(id, group) = REPLICA_SET_UNKNOWN;
+    replica_set_unknown(id, group) = c::REPLICA_SET_UNKNOWN;
     /// Lists that do not fit.
-    counts_differ(method, list, given, needed) = COUNTS_DIFFER;
+    counts_differ(method, list, given, needed) = c::COUNTS_DIFFER;
     /// No GUID.
-    identifier(method, text) = IDENTIFIER;
+    identifier(method, text) = c::IDENTIFIER;
     /// Clusters.
-    clusters(method, computer) = CLUSTERS;
+    clusters(method, computer) = c::CLUSTERS;
     /// Not done by this version.
-    not_yet(method, what) = NOT_YET;
+    not_yet(method, what) = c::NOT_YET;
     /// Order across volumes.
-    write_order(group, volumes) = WRITE_ORDER;
+    write_order(group, volumes) = c::WRITE_ORDER;
     /// More than one partner.
-    one_partner(group, number) = ONE_PARTNER;
+    one_partner(group, number) = c::ONE_PARTNER;
     /// Performance counters.
-    no_counters(volume) = NO_COUNTERS;
+    no_counters(volume) = c::NO_COUNTERS;
     /// Not a moment for a switch.
-    not_same(what, why) = NOT_SAME;
+    not_same(what, why) = c::NOT_SAME;
     /// The old source cannot be asked.
-    source_silent(group, computer) = SOURCE_SILENT;
+    source_silent(group, computer) = c::SOURCE_SILENT;
     /// The other side is the source.
-    still_source(group, computer) = STILL_SOURCE;
+    still_source(group, computer) = c::STILL_SOURCE;
     /// The model cannot be stored.
-    state_unwritable(why) = STATE_UNWRITABLE;
+    state_unwritable(why) = c::STATE_UNWRITABLE;
     /// The payload cannot be read.
-    stored_order(job, why) = STORED_ORDER;
+    stored_order(job, why) = c::STORED_ORDER;
     /// The user may not manage replication.
-    not_granted(user, computer) = NOT_GRANTED;
+    not_granted(user, computer) = c::NOT_GRANTED;
     /// Only administrators may.
-    administrators(user, method) = ADMINISTRATORS;
+    administrators(user, method) = c::ADMINISTRATORS;
     /// There is no such user.
-    account_unknown(user, computer) = ACCOUNT_UNKNOWN;
+    account_unknown(user, computer) = c::ACCOUNT_UNKNOWN;
     /// The partner offers nothing.
-    partner_not_ready(volume, why) = PARTNER_NOT_READY;
+    partner_not_ready(volume, why) = c::PARTNER_NOT_READY;
     /// Two volumes of different sizes.
-    size_mismatch(volume, here, there) = SIZE_MISMATCH;
+    size_mismatch(volume, here, there) = c::SIZE_MISMATCH;
     /// Two groups with different numbers of volumes.
-    volumes_differ(here, there, count_here, count_there) = VOLUMES_DIFFER;
+    volumes_differ(here, there, count_here, count_there) = c::VOLUMES_DIFFER;
     /// Plain traffic is not allowed.
-    plaintext(volume, why) = PLAINTEXT;
+    plaintext(volume, why) = c::PLAINTEXT;
     /// Copying did not begin in time.
-    no_sync(volume, seconds) = NO_SYNC;
+    no_sync(volume, seconds) = c::NO_SYNC;
     /// No engine is configured.
-    no_engine(method, computer) = NO_ENGINE;
+    no_engine(method, computer) = c::NO_ENGINE;
     /// Partners on one computer.
-    one_computer(method, computer) = ONE_COMPUTER;
+    one_computer(method, computer) = c::ONE_COMPUTER;
     /// The other computer is this one.
-    itself(computer, method) = ITSELF;
+    itself(computer, method) = c::ITSELF;
 }
 
 #[cfg(test)]

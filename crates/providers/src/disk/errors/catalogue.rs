@@ -1,11 +1,6 @@
 //! The reasons of the disk provider: `CWDISK…`. Ids are grouped: 10xx what the engine or the file system met, 11xx what was wrong
 //! with the call, 12xx what is wrong with the machine, 19xx the raw word of the engine behind the others.
 
-use cimwright_sdk::cim::{Catalogue, CatalogueEntry, CimStatus, ErrorType, Severity};
-
-/// The messages of this provider.
-pub static CATALOGUE: Catalogue = Catalogue { title: "Disk images", entries: ENTRIES };
-
 const FREE_SPACE: &[&str] = &[
     "Free space on the file system that holds \"{0}\", or choose a place with more.",
     "Choose a dynamic disk: it takes only the space that is used.",
@@ -19,26 +14,10 @@ const CHECK_EXTENSION: &[&str] = &[
     "Copy the image again from where it came from; the file may be damaged.",
 ];
 
-macro_rules! entries {
-    ($($name:ident = $id:literal, $code:literal, $status:ident, $kind:ident, $severity:ident, $cause:literal $cause_text:literal,
-        $message:literal, $meaning:literal, $actions:expr;)*) => {
-        $(pub(super) const $name: CatalogueEntry = CatalogueEntry {
-            id: $id,
-            message: $message,
-            meaning: $meaning,
-            error_type: ErrorType::$kind,
-            severity: Severity::$severity,
-            probable_cause: $cause,
-            probable_cause_description: $cause_text,
-            actions: $actions,
-            status: CimStatus::$status,
-            code: $code,
-        };)*
-        static ENTRIES: &[CatalogueEntry] = &[$($name),*];
-    };
-}
+cimwright_sdk::catalogue! {
+    /// The messages of this provider.
+    pub static CATALOGUE = "Disk images";
 
-entries! {
     SOURCE_MISSING = "CWDISK1001", 32779, NotFound, Environmental, Minor, 73 "Element Missing",
         "The image \"{0}\" does not exist.",
         "The file that was to be read is not there.",

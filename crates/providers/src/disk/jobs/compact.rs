@@ -1,9 +1,9 @@
 //! Giving back the unused space of a dynamic disk: a copy without it takes the place of the image.
 
-use super::Order;
 use super::steps::{Copy, Publish, Verify};
 use super::toolbox::Toolbox;
 use crate::disk::layout::{StoredFormat, StoredLayout};
+use cimwright_sdk::Order;
 use cimwright_sdk::jobs::Step;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,12 +19,10 @@ pub struct CompactOrder {
     pub block_size: Option<u64>,
 }
 
-impl Order for CompactOrder {
+impl Order<Toolbox> for CompactOrder {
     const KIND: &'static str = "disk.compact";
 
-    fn subject(&self) -> &str {
-        &self.path
-    }
+    const NAME: &'static str = "Compact disk";
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
         let tools = Arc::clone(toolbox);

@@ -1,9 +1,9 @@
 //! Writing a copy of a disk in another format or type.
 
-use super::Order;
 use super::steps::{Allocate, Copy, Publish, Verify};
 use super::toolbox::Toolbox;
 use crate::disk::layout::{StoredFormat, StoredLayout};
+use cimwright_sdk::Order;
 use cimwright_sdk::jobs::Step;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -21,12 +21,10 @@ pub struct ConvertOrder {
     pub layout: StoredLayout,
 }
 
-impl Order for ConvertOrder {
+impl Order<Toolbox> for ConvertOrder {
     const KIND: &'static str = "disk.convert";
 
-    fn subject(&self) -> &str {
-        &self.source
-    }
+    const NAME: &'static str = "Convert disk";
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
         let tools = Arc::clone(toolbox);

@@ -1,10 +1,10 @@
 //! Making a new disk or floppy.
 
-use super::Order;
 use super::steps::{Allocate, Empty, Publish};
 use super::toolbox::Toolbox;
 use crate::disk::engine::ImageLayout;
 use crate::disk::layout::StoredLayout;
+use cimwright_sdk::Order;
 use cimwright_sdk::jobs::Step;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -20,12 +20,10 @@ pub struct CreateOrder {
     pub size: u64,
 }
 
-impl Order for CreateOrder {
+impl Order<Toolbox> for CreateOrder {
     const KIND: &'static str = "disk.create";
 
-    fn subject(&self) -> &str {
-        &self.path
-    }
+    const NAME: &'static str = "Create disk";
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
         let tools = Arc::clone(toolbox);

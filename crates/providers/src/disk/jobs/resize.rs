@@ -3,7 +3,6 @@
 //! VHD and VHDX cannot be resized where they are: a copy of the new size takes their place. Raw and qcow2 images are resized in
 //! place. A disk becomes smaller only when what would be cut off is unused.
 
-use super::Order;
 use super::steps::{Allocate, Copy, Publish, Verify, verified};
 use super::toolbox::{Share, Toolbox, Tools, attend, engine_error, failed};
 use crate::disk::engine::{Comparison, EngineFile, TailRequest};
@@ -11,6 +10,7 @@ use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
 use crate::disk::layout::{StoredFormat, StoredLayout};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Value};
 use cimwright_sdk::jobs::{Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -27,12 +27,10 @@ pub struct ResizeOrder {
     pub size: u64,
 }
 
-impl Order for ResizeOrder {
+impl Order<Toolbox> for ResizeOrder {
     const KIND: &'static str = "disk.resize";
 
-    fn subject(&self) -> &str {
-        &self.path
-    }
+    const NAME: &'static str = "Resize disk";
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
         let tools = Arc::clone(toolbox);

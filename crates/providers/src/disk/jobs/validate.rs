@@ -1,9 +1,9 @@
 //! Checking whether a disk can be opened and its structure is sound.
 
-use super::Order;
 use super::steps::Verify;
 use super::toolbox::Toolbox;
 use crate::disk::layout::StoredFormat;
+use cimwright_sdk::Order;
 use cimwright_sdk::jobs::Step;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,12 +17,10 @@ pub struct ValidateOrder {
     pub format: StoredFormat,
 }
 
-impl Order for ValidateOrder {
+impl Order<Toolbox> for ValidateOrder {
     const KIND: &'static str = "disk.validate";
 
-    fn subject(&self) -> &str {
-        &self.path
-    }
+    const NAME: &'static str = "Validate disk";
 
     fn steps(self, toolbox: &Arc<Toolbox>) -> Vec<Arc<dyn Step>> {
         vec![Arc::new(Verify {

@@ -2,7 +2,7 @@
 
 use super::{done, group, guid, required, texts};
 use crate::replication::errors;
-use crate::replication::jobs::Order;
+use crate::replication::jobs::planned;
 use crate::replication::jobs::switch::{SwitchSource, TakeOver, hand_over};
 use crate::replication::model::{Group, Model, Partnership, same_name};
 use crate::replication::service::{Answer, Handled, Shared};
@@ -30,7 +30,7 @@ pub(super) fn switch(shared: &Shared, call: &MethodCall) -> Handled {
         "Make {} on {} the source and {} on {} its destination",
         order.here.group, order.here.computer, order.there.group, order.there.computer
     );
-    Ok(Answer::Job(order.planned(description, super::touched(&model, group))))
+    Ok(Answer::Job(planned(&order, description, super::touched(&model, group))))
 }
 
 /// WvrSetPrimaryReplicationGroup: this side becomes the source. With Force it does so although the other side does not say that it
@@ -68,7 +68,7 @@ pub(super) async fn primary(shared: &Arc<Shared>, call: &MethodCall) -> Handled 
         false => String::new(),
     };
     let description = format!("Make {} the source{consequence}", group.name);
-    Ok(Answer::Job(order.planned(description, super::touched(&model, group))))
+    Ok(Answer::Job(planned(&order, description, super::touched(&model, group))))
 }
 
 /// SetSecondaryReplicationGroup: this side hands over to the other one.

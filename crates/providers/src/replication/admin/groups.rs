@@ -6,7 +6,7 @@ use crate::replication::guid::Guid;
 use crate::replication::jobs::create::CreateGroup;
 use crate::replication::jobs::remove::RemoveGroup;
 use crate::replication::jobs::verify::{self, Joining};
-use crate::replication::jobs::{CREATE, EXCLUSIVE_USE, Order};
+use crate::replication::jobs::{CREATE, EXCLUSIVE_USE, planned};
 use crate::replication::model::{Group, Mode};
 use crate::replication::service::{Answer, Handled, Planned, Shared};
 use crate::replication::{errors, instances, log, volume};
@@ -86,7 +86,7 @@ fn removal(shared: &Shared, call: &MethodCall, parameter: &str, wipe: bool) -> H
     alone(&model, group)?;
     let order = RemoveGroup { group: group.id, name: group.name.clone(), wipe };
     let touched = vec![(instances::group_path(&group.name), EXCLUSIVE_USE)];
-    Ok(Answer::Job(order.planned(format!("Remove the replication group {}", group.name), touched)))
+    Ok(Answer::Job(planned(&order, format!("Remove the replication group {}", group.name), touched)))
 }
 
 /// What a new group is to be.
@@ -109,7 +109,7 @@ async fn plan(shared: &Arc<Shared>, wanted: Wanted<'_>) -> Result<Planned, Error
     let description =
         format!("Create the replication group {} with its log {}", order.group.name, order.log_file);
     let touched = vec![(instances::group_path(&order.group.name), CREATE)];
-    Ok(order.planned(description, touched))
+    Ok(planned(&order, description, touched))
 }
 
 /// The order for a new group.

@@ -1,8 +1,8 @@
 //! What groups that are gone have left behind.
 
 use super::{guid, instances_in, required};
-use crate::replication::jobs::Order;
 use crate::replication::jobs::clear::Clear;
+use crate::replication::jobs::planned;
 use crate::replication::model::same_name;
 use crate::replication::service::{Answer, Handled, Shared};
 use crate::replication::{errors, instances};
@@ -77,5 +77,5 @@ fn gone(shared: &Shared, name: &str) -> Result<(), ErrorDetail> {
 fn clear(order: Clear) -> Handled {
     let whose = order.group.as_deref().map_or_else(|| "all groups".to_owned(), |g| format!("the group {g}"));
     let description = format!("Clear what {whose} that are gone have left behind");
-    Ok(Answer::Job(order.planned(description, Vec::new())))
+    Ok(Answer::Job(planned(&order, description, Vec::new())))
 }

@@ -3,8 +3,8 @@
 use super::partnerships::matches;
 use super::{group, required, some_texts};
 use crate::replication::guid::Guid;
-use crate::replication::jobs::Order;
 use crate::replication::jobs::pairs::{AddPairs, RemovePair};
+use crate::replication::jobs::planned;
 use crate::replication::jobs::verify::Joining;
 use crate::replication::model::{Model, Partnership, same_name};
 use crate::replication::service::{Answer, Handled, Planned, Shared};
@@ -69,7 +69,7 @@ pub(super) fn remove_set(shared: &Shared, call: &MethodCall) -> Handled {
     };
     let description =
         format!("Take {} and its partner out of {} and {}", volume.path, here.group, order.there.group);
-    Ok(Answer::Job(order.planned(description, touched(&model, partnership))))
+    Ok(Answer::Job(planned(&order, description, touched(&model, partnership))))
 }
 
 fn join(
@@ -107,7 +107,7 @@ fn join(
         volumes: joining.collect(),
         partners,
     };
-    let planned = order.planned(description, touched(model, partnership));
+    let planned = planned(&order, description, touched(model, partnership));
     Ok(Answer::Job(Planned { wait: Some(super::partners::WAIT_FOR_COPY), ..planned }))
 }
 

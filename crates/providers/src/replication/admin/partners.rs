@@ -8,7 +8,7 @@ use crate::replication::jobs::modify::Change;
 use crate::replication::jobs::partner::{CreatePartnership, RemovePartnership, SyncGroup, end};
 use crate::replication::jobs::remove::RemoveGroup;
 use crate::replication::jobs::topology::{CreateTopology, Elsewhere, RemoveTopology};
-use crate::replication::jobs::{EXCLUSIVE_USE, Order};
+use crate::replication::jobs::{EXCLUSIVE_USE, planned};
 use crate::replication::model::{End, Partnership};
 use crate::replication::service::{Answer, Handled, Planned, Shared};
 use crate::replication::{errors, instances};
@@ -59,7 +59,7 @@ pub(super) fn create(shared: &Shared, call: &MethodCall) -> Handled {
         order.destination.group, order.destination.computer, group.name
     );
     let wait = if prevent { Some(crate::replication::service::ANSWER_WITHIN) } else { Some(WAIT_FOR_COPY) };
-    Ok(Answer::Job(Planned { wait, ..order.planned(description, touched(&model, group)) }))
+    Ok(Answer::Job(Planned { wait, ..planned(&order, description, touched(&model, group)) }))
 }
 
 /// WvrCreateReplicationPartnership, at the source: the group's own settings apply.
@@ -91,7 +91,7 @@ pub(super) fn wvr_create(shared: &Shared, call: &MethodCall) -> Handled {
     };
     let description =
         format!("Make {} on {computer} the destination of {}", order.destination.group, group.name);
-    let planned = order.planned(description, touched(&model, group));
+    let planned = planned(&order, description, touched(&model, group));
     Ok(Answer::Job(Planned { wait: Some(WAIT_FOR_COPY), ..planned }))
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn create_topology(shared: &Arc<Shared>, call: &MethodCall) -> 
     };
     let description = format!("Make {there} on {computer} the destination of {name}, with both groups");
     let touched = vec![(instances::group_path(name), EXCLUSIVE_USE)];
-    Ok(Answer::Job(Planned { wait: Some(WAIT_FOR_COPY), ..order.planned(description, touched) }))
+    Ok(Answer::Job(Planned { wait: Some(WAIT_FOR_COPY), ..planned(&order, description, touched) }))
 }
 
 /// SetPartnershipModifyPartnership, at the source: mode, limit of the lag and the demand for encryption.
@@ -239,7 +239,7 @@ pub(super) fn remove_topology(shared: &Shared, call: &MethodCall) -> Handled {
     );
     let group = model.group_by_id(found.local_group);
     let touched = group.map_or_else(Vec::new, |g| touched(&model, g));
-    Ok(Answer::Job(order.planned(description, touched)))
+    Ok(Answer::Job(planned(&order, description, touched)))
 }
 
 /// WvrInitializeReplicationGroup: what the source asks of the destination.
@@ -317,7 +317,7 @@ pub(super) fn remove(shared: &Shared, call: &MethodCall) -> Handled {
         format!("End the partnership of {} and {}", found.source.group, found.destination.group);
     let group = model.group_by_id(found.local_group);
     let touched = group.map_or_else(Vec::new, |g| touched(&model, g));
-    Ok(Answer::Job(order.planned(description, touched)))
+    Ok(Answer::Job(planned(&order, description, touched)))
 }
 
 /// WvrRemoveReplicationPartnership: on this computer only, whichever side it is.
@@ -363,7 +363,7 @@ pub(super) async fn sync(shared: &Arc<Shared>, call: &MethodCall, parameter: &st
     let group = model.group_by_id(id);
     let name = group.map_or("", |g| g.name.as_str());
     let touched = group.map_or_else(Vec::new, |g| touched(&model, g));
-    let planned = order.planned(format!("Bring the destination of {name} up to date"), touched);
+    let planned = planned(&order, format!("Bring the destination of {name} up to date"), touched);
     Ok(Answer::Job(Planned { wait: Some(WAIT_FOR_COPY), ..planned }))
 }
 

@@ -3,7 +3,7 @@
 use super::groups::mode;
 use super::{alone, done, group};
 use crate::replication::jobs::modify::{Change, ModifyGroup};
-use crate::replication::jobs::{EXCLUSIVE_USE, Order};
+use crate::replication::jobs::{EXCLUSIVE_USE, planned};
 use crate::replication::service::{Answer, Handled, Shared};
 use crate::replication::{errors, instances, log};
 use cimwright_sdk::MethodCall;
@@ -72,7 +72,7 @@ async fn carry_out(
             let touched = vec![(instances::group_path(&group.name), EXCLUSIVE_USE)];
             let description =
                 format!("Change the replication group {} and resize its log to {size} bytes", group.name);
-            return Ok(Answer::Job(order.planned(description, touched)));
+            return Ok(Answer::Job(planned(&order, description, touched)));
         }
     }
     let (id, name, computer) = (group.id, group.name.clone(), shared.computer().to_owned());

@@ -4,7 +4,7 @@ use super::{alone, done, group, guids, required, some_texts, texts, volume_of};
 use crate::replication::guid::Guid;
 use crate::replication::jobs::verify::Joining;
 use crate::replication::jobs::volumes::AddVolumes;
-use crate::replication::jobs::{EXCLUSIVE_USE, Order};
+use crate::replication::jobs::{EXCLUSIVE_USE, planned};
 use crate::replication::model::{Group, Model};
 use crate::replication::service::{Answer, Handled, Shared};
 use crate::replication::{errors, instances};
@@ -112,7 +112,7 @@ fn join(shared: &Shared, call: &MethodCall, parameter: &str, paths: Vec<String>,
     let volumes = paths.into_iter().map(|path| Joining { path, replica_set: sets.next() }).collect();
     let order = AddVolumes { group: group.id, name: group.name.clone(), volumes };
     let touched = vec![(instances::group_path(&group.name), EXCLUSIVE_USE)];
-    Ok(Answer::Job(order.planned(description, touched)))
+    Ok(Answer::Job(planned(&order, description, touched)))
 }
 
 async fn leave_by_path(

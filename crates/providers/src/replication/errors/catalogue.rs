@@ -2,36 +2,15 @@
 //! wrong with the machine, 13xx other computers and access. The code is the return code of the DMTF table that GetError has too:
 //! 1 Not Supported, 2 Unspecified Error, 3 Timeout, 4 Failed, 5 Invalid Parameter, 6 Access Denied.
 
-use cimwright_sdk::cim::{Catalogue, CatalogueEntry, CimStatus, ErrorType, Severity};
-
-/// The messages of this provider.
-pub static CATALOGUE: Catalogue = Catalogue { title: "Replication", entries: ENTRIES };
-
 const CHECK_VOLUME: &[&str] = &["Check the spelling of the path and on which computer the volume lies."];
 const CHECK_GROUP: &[&str] = &[
     "List the groups of the computer: GetGroup without a name, or the instances of MSFT_WvrReplicationGroup.",
 ];
 
-macro_rules! entries {
-    ($($name:ident = $id:literal, $code:literal, $status:ident, $kind:ident, $severity:ident, $cause:literal $cause_text:literal,
-        $message:literal, $meaning:literal, $actions:expr;)*) => {
-        $(pub(super) const $name: CatalogueEntry = CatalogueEntry {
-            id: $id,
-            message: $message,
-            meaning: $meaning,
-            error_type: ErrorType::$kind,
-            severity: Severity::$severity,
-            probable_cause: $cause,
-            probable_cause_description: $cause_text,
-            actions: $actions,
-            status: CimStatus::$status,
-            code: $code,
-        };)*
-        static ENTRIES: &[CatalogueEntry] = &[$($name),*];
-    };
-}
+cimwright_sdk::catalogue! {
+    /// The messages of this provider.
+    pub static CATALOGUE = "Replication";
 
-entries! {
     VOLUME_MISSING = "CWREPL1001", 5, NotFound, Environmental, Major, 73 "Element Missing",
         "The volume \"{0}\" does not exist.",
         "There is no file or block device of this name under the storage roots.",

@@ -1,12 +1,12 @@
 //! Wiping what groups that are gone have left behind: logs, records of volumes, settings.
 
-use super::Order;
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::guid::Guid;
 use crate::replication::log;
 use crate::replication::model::{Model, same_name};
 use crate::replication::service::Shared;
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{OnRestart, Progress, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Clear {
     pub partitions: bool,
 }
 
-impl Order for Clear {
+impl Order<Shared> for Clear {
     const KIND: &'static str = "replication.clear";
     const NAME: &'static str = "Clear orphaned replication metadata";
 

@@ -1,6 +1,5 @@
 //! Making a group with its log.
 
-use super::Order;
 use super::verify::{Joining, Verify, free, join, verified};
 use crate::disk::jobs::toolbox::blocking;
 use crate::disk::roots::{ResolvedPath, TempName};
@@ -9,6 +8,7 @@ use crate::replication::model::{Group, Log};
 use crate::replication::service::Shared;
 use crate::replication::{errors, instances, log, volume};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Value};
 use cimwright_sdk::jobs::{OnRestart, Progress, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct CreateGroup {
     pub log_size: Option<u64>,
 }
 
-impl Order for CreateGroup {
+impl Order<Shared> for CreateGroup {
     const KIND: &'static str = "replication.create-group";
     const NAME: &'static str = "Create replication group";
 

@@ -13,9 +13,9 @@ pub mod volumes;
 
 use super::errors;
 use super::service::{ANSWER_WITHIN, Planned, Shared};
-use cimwright_sdk::cim::{ErrorDetail, InstancePath};
-use cimwright_sdk::jobs::{JobKind, JobSpec, Step};
-use serde::{Serialize, de::DeserializeOwned};
+use cimwright_sdk::cim::InstancePath;
+use cimwright_sdk::jobs::JobKind;
+use cimwright_sdk::{Order, OrderKind};
 use std::sync::Arc;
 
 /// ElementEffects: the job has the element for itself.
@@ -23,51 +23,26 @@ pub const EXCLUSIVE_USE: u16 = 2;
 /// ElementEffects: the job makes the element.
 pub const CREATE: u16 = 5;
 
-/// What a kind of job stores and how it makes steps of it.
-pub trait Order: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The name of the kind; stored, never reused.
-    const KIND: &'static str;
-    /// CIM_Job.Name.
-    const NAME: &'static str;
-
-    /// The steps.
-    fn steps(self, shared: &Arc<Shared>) -> Vec<Arc<dyn Step>>;
-
-    /// A job that carries the order out; its caller waits for the result.
-    fn planned(&self, description: String, touched: Vec<(InstancePath, u16)>) -> Planned {
-        Planned {
-            kind: Self::KIND,
-            payload: serde_json::to_string(self).unwrap_or_default(),
-            name: Self::NAME,
-            description,
-            touched,
-            wait: Some(ANSWER_WITHIN),
-        }
-    }
-}
-
-/// A [`JobKind`] made of an [`Order`].
-struct OrderKind<O> {
-    shared: Arc<Shared>,
-    order: std::marker::PhantomData<fn() -> O>,
-}
-
-impl<O: Order> JobKind for OrderKind<O> {
-    fn name(&self) -> &'static str {
-        O::KIND
-    }
-
-    fn steps(&self, spec: &JobSpec) -> Result<Vec<Arc<dyn Step>>, ErrorDetail> {
-        let order: O = serde_json::from_str(&spec.payload)
-            .map_err(|e| errors::stored_order(&spec.name, &e.to_string()))?;
-        Ok(order.steps(&self.shared))
+/// A job that carries an order out; its caller waits for the result.
+pub fn planned<O: Order<Shared>>(
+    order: &O,
+    description: String,
+    touched: Vec<(InstancePath, u16)>,
+) -> Planned {
+    Planned {
+        kind: O::KIND,
+        payload: order.to_payload(),
+        name: O::NAME,
+        description,
+        touched,
+        wait: Some(ANSWER_WITHIN),
     }
 }
 
 /// All kinds of jobs of replication.
 pub fn kinds(shared: &Arc<Shared>) -> Vec<Arc<dyn JobKind>> {
-    fn kind<O: Order>(shared: &Arc<Shared>) -> Arc<dyn JobKind> {
-        Arc::new(OrderKind::<O> { shared: Arc::clone(shared), order: std::marker::PhantomData })
+    fn kind<O: Order<Shared>>(shared: &Arc<Shared>) -> Arc<dyn JobKind> {
+        OrderKind::<O, _>::shared(shared, errors::stored_order)
     }
     vec![
         kind::<create::CreateGroup>(shared),

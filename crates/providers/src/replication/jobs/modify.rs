@@ -1,12 +1,12 @@
 //! Changing the settings of a group together with the size of its log.
 
-use super::Order;
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::guid::Guid;
 use crate::replication::model::{Group, Mode};
 use crate::replication::service::Shared;
 use crate::replication::{errors, log};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{OnRestart, Progress, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub struct ModifyGroup {
     pub log_size: u64,
 }
 
-impl Order for ModifyGroup {
+impl Order<Shared> for ModifyGroup {
     const KIND: &'static str = "replication.modify-group";
     const NAME: &'static str = "Modify replication group";
 

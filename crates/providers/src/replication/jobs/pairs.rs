@@ -1,6 +1,5 @@
 //! Giving a partnership further volumes, and taking some away: a volume of each side at a time.
 
-use super::Order;
 use super::partner::{Follow, ask_partner, embedded};
 use super::verify::{Joining, Verify, free, join, verified};
 use crate::replication::guid::Guid;
@@ -8,6 +7,7 @@ use crate::replication::model::End;
 use crate::replication::service::Shared;
 use crate::replication::{errors, instances, log};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Param, Value};
 use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct AddPairs {
     pub partners: Vec<String>,
 }
 
-impl Order for AddPairs {
+impl Order<Shared> for AddPairs {
     const KIND: &'static str = "replication.add-pairs";
     const NAME: &'static str = "Add volumes to replication partnership";
 
@@ -184,7 +184,7 @@ pub struct RemovePair {
     pub set: Guid,
 }
 
-impl Order for RemovePair {
+impl Order<Shared> for RemovePair {
     const KIND: &'static str = "replication.remove-pair";
     const NAME: &'static str = "Remove volumes from replication partnership";
 

@@ -1,12 +1,12 @@
 //! Making partners, following the copy between them, and ending a partnership.
 
-use super::Order;
 use crate::replication::guid::Guid;
 use crate::replication::model::{End, Group, Mode, Partnership};
 use crate::replication::service::Shared;
 use crate::replication::session::VolumeStatus;
 use crate::replication::{errors, instances};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Instance, Param, Value};
 use cimwright_sdk::jobs::{Clock, OnRestart, Progress, Step, StepContext, StepError, SystemClock};
 use cimwright_sdk::remote::{RemoteAnswer, RemoteError};
@@ -44,7 +44,7 @@ pub struct CreatePartnership {
     pub prevent: bool,
 }
 
-impl Order for CreatePartnership {
+impl Order<Shared> for CreatePartnership {
     const KIND: &'static str = "replication.create-partnership";
     const NAME: &'static str = "Create replication partnership";
 
@@ -229,7 +229,7 @@ pub struct SyncGroup {
     pub group: Guid,
 }
 
-impl Order for SyncGroup {
+impl Order<Shared> for SyncGroup {
     const KIND: &'static str = "replication.sync-group";
     const NAME: &'static str = "Synchronise replication group";
 
@@ -345,7 +345,7 @@ pub struct RemovePartnership {
     pub ignore_failure: bool,
 }
 
-impl Order for RemovePartnership {
+impl Order<Shared> for RemovePartnership {
     const KIND: &'static str = "replication.remove-partnership";
     const NAME: &'static str = "Remove replication partnership";
 

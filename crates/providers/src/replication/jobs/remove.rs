@@ -1,7 +1,6 @@
 //! Removing a group: first it is forgotten, then what belonged to it is wiped. Without the second, log and records are left behind
 //! as orphans, which can be listed and cleared.
 
-use super::Order;
 use super::clear::wipe_log;
 use crate::disk::jobs::toolbox::blocking;
 use crate::replication::errors;
@@ -9,6 +8,7 @@ use crate::replication::guid::Guid;
 use crate::replication::model::Group;
 use crate::replication::service::Shared;
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct RemoveGroup {
     pub wipe: bool,
 }
 
-impl Order for RemoveGroup {
+impl Order<Shared> for RemoveGroup {
     const KIND: &'static str = "replication.remove-group";
     const NAME: &'static str = "Remove replication group";
 

@@ -5,7 +5,6 @@
 //! between nobody is. A server that dies on the way finds its part in its model when it starts again, and the job, which every
 //! step repeats without harm, brings the rest about.
 
-use super::Order;
 use super::partner::{Follow, ask_partner};
 use crate::replication::engine::SyncMarker;
 use crate::replication::guid::Guid;
@@ -15,6 +14,7 @@ use crate::replication::session::peer::{self, Peer};
 use crate::replication::session::{self, Manner};
 use crate::replication::{errors, instances};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Instance, Param, Value};
 use cimwright_sdk::jobs::{Clock, OnRestart, Step, StepContext, StepError, SystemClock};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct SwitchSource {
     pub there: End,
 }
 
-impl Order for SwitchSource {
+impl Order<Shared> for SwitchSource {
     const KIND: &'static str = "replication.switch-source";
     const NAME: &'static str = "Switch direction of replication";
 
@@ -67,7 +67,7 @@ pub struct TakeOver {
     pub force: bool,
 }
 
-impl Order for TakeOver {
+impl Order<Shared> for TakeOver {
     const KIND: &'static str = "replication.take-over";
     const NAME: &'static str = "Make replication group the source";
 

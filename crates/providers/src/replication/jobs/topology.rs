@@ -1,6 +1,5 @@
 //! Two groups and their partnership, made or removed in one job.
 
-use super::Order;
 use super::create::CreateGroup;
 use super::partner::{CreatePartnership, RemovePartnership, ask_partner, embedded};
 use super::remove::RemoveGroup;
@@ -8,6 +7,7 @@ use crate::replication::guid::Guid;
 use crate::replication::service::Shared;
 use crate::replication::{JOB_CLASS, errors, namespace};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Param, Value};
 use cimwright_sdk::jobs::{Clock, OnRestart, Step, StepContext, StepError, SystemClock};
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub struct CreateTopology {
     pub partnership: CreatePartnership,
 }
 
-impl Order for CreateTopology {
+impl Order<Shared> for CreateTopology {
     const KIND: &'static str = "replication.create-topology";
     const NAME: &'static str = "Create replication topology";
 
@@ -178,7 +178,7 @@ pub struct RemoveTopology {
     pub here: RemoveGroup,
 }
 
-impl Order for RemoveTopology {
+impl Order<Shared> for RemoveTopology {
     const KIND: &'static str = "replication.remove-topology";
     const NAME: &'static str = "Remove replication topology";
 

@@ -1,11 +1,11 @@
 //! Adding volumes to a group.
 
-use super::Order;
 use super::verify::{Joining, Verify, free, join, verified};
 use crate::replication::guid::Guid;
 use crate::replication::service::Shared;
 use crate::replication::{errors, log};
 use async_trait::async_trait;
+use cimwright_sdk::Order;
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct AddVolumes {
     pub volumes: Vec<Joining>,
 }
 
-impl Order for AddVolumes {
+impl Order<Shared> for AddVolumes {
     const KIND: &'static str = "replication.add-volumes";
     const NAME: &'static str = "Add volumes to replication group";
 

@@ -4,8 +4,8 @@ use super::Sessions;
 use crate::replication::admin::touched;
 use crate::replication::engine::FullReason;
 use crate::replication::guid::Guid;
-use crate::replication::jobs::Order;
 use crate::replication::jobs::partner::SyncGroup;
+use crate::replication::jobs::planned;
 use crate::replication::service::{Shared, own_job};
 use cimwright_sdk::jobs::{JobId, WeakJobs};
 use std::collections::HashMap;
@@ -109,7 +109,7 @@ async fn start(shared: &Arc<Shared>, id: Guid, copy: Copy) -> Option<(WeakJobs, 
             format!("Bring the destination of {name} up to date with what was written meanwhile")
         }
     };
-    let planned = SyncGroup { group: id }.planned(description, touched(&model, group));
+    let planned = planned(&SyncGroup { group: id }, description, touched(&model, group));
     match jobs.start(own_job(planned, &jobs), jobs.default_settings()).await {
         Ok(job) => Some((weak.clone(), job.id())),
         Err(error) => {

@@ -1,9 +1,8 @@
 //! Jobs that run at their time, run again, and end at theirs: real drivers, the memory store, a clock that the test moves.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
-
+use crate::harness::{broken, plain_spec, provoked, until};
 use async_trait::async_trait;
-use cimwright_cim::{CatalogueEntry, CimStatus, DateTime, ErrorDetail, ErrorType, NamespaceName, Severity};
+use cimwright_cim::{DateTime, ErrorDetail};
 use cimwright_jobs::live::Wish;
 use cimwright_jobs::{
     ChangeOutcome, Clock, JobId, JobKind, JobKinds, JobRecord, JobSettings, JobSpec, JobState, JobStore,
@@ -33,19 +32,6 @@ impl JobKind for Script {
     }
 }
 
-static BROKEN: CatalogueEntry = CatalogueEntry {
-    id: "TEST1",
-    message: "it broke",
-    meaning: "",
-    error_type: ErrorType::Software,
-    severity: Severity::Major,
-    probable_cause: 47,
-    probable_cause_description: "",
-    actions: &[],
-    status: CimStatus::Failed,
-    code: 32768,
-};
-
 #[async_trait]
 impl Step for Turn {
     fn name(&self) -> &'static str {
@@ -62,7 +48,7 @@ impl Step for Turn {
             if script.is_empty() { "ok" } else { script.remove(0) }
         };
         match word {
-            "fail" => Err(BROKEN.detail::<String>([]).into()),
+            "fail" => Err(broken("turn").into()),
             "wait" => {
                 while context.wish() != Wish::Stop {
                     context.wish_other_than(context.wish()).await;
@@ -127,23 +113,7 @@ fn settings(schedule: Schedule) -> JobSettings {
 
 impl House {
     fn spec(&self, name: &str) -> JobSpec {
-        JobSpec {
-            id: JobId::generate(),
-            family: "test".into(),
-            kind: "script".into(),
-            payload: String::new(),
-            origin: NamespaceName::new("root/test"),
-            owner: "anna".into(),
-            name: name.into(),
-            caption: String::new(),
-            description: String::new(),
-            job_type: 0,
-            owning_element: None,
-            affected: Vec::new(),
-            submitted: self.clock.now(),
-            call: None,
-            run_of: None,
-        }
+        plain_spec("script", name, self.clock.now())
     }
 
     async fn start(&self, schedule: Schedule) -> JobId {
@@ -151,15 +121,7 @@ impl House {
     }
 
     async fn until(&self, id: JobId, what: &str, wanted: impl Fn(&JobRecord) -> bool) -> Arc<JobRecord> {
-        let limit = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            let record = self.jobs.load(id).await.unwrap().expect("the job is there");
-            if wanted(&record) {
-                return record;
-            }
-            assert!(tokio::time::Instant::now() < limit, "{what}: {:?}", record.run);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        until(&self.jobs, id, what, wanted).await
     }
 
     async fn until_state(&self, id: JobId, state: JobState) -> Arc<JobRecord> {
@@ -190,12 +152,6 @@ impl House {
         runs.reverse();
         runs
     }
-}
-
-fn provoked(id: &str, record: &JobRecord) {
-    let reason = &record.run.errors[0];
-    assert_eq!(reason.message_id, id);
-    assert!(reason.message.contains("\"Test\"") && !reason.message.contains('{'), "{}", reason.message);
 }
 
 fn daily(times: u32) -> Schedule {
