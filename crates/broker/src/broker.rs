@@ -8,6 +8,7 @@ use crate::interop::{self, About, AccessPoint, Discovery};
 use crate::loaded::{self, Forgetful};
 use crate::pull::{self, Sessions};
 use crate::registry::{BuildError, Namespace, Registry, built_in};
+use crate::statistics::Statistics;
 use crate::stream::ObjectStream;
 use crate::{changes, classes, instances, methods, properties, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
@@ -84,6 +85,7 @@ pub(crate) struct Inner {
     catalogues: Vec<&'static Catalogue>,
     indications: Option<Indications>,
     background: Vec<Arc<dyn Background>>,
+    statistics: Arc<Statistics>,
 }
 
 /// Whose operation it is, and where.
@@ -192,9 +194,10 @@ impl BrokerBuilder {
         }
         let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
         let registry = Arc::new(Registry::new(self.common, self.store));
+        let statistics = Arc::<Statistics>::default();
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
-            Arc::new(About::new(discovery, registry, limits, self.jobs.clone()))
+            Arc::new(About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics)))
         });
         self.plugins.extend(about.as_ref().map(interop::plugin));
         registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));
@@ -211,6 +214,7 @@ impl BrokerBuilder {
                 catalogues,
                 indications: self.indications,
                 background,
+                statistics,
             }),
         })
     }
@@ -266,6 +270,11 @@ impl Broker {
     /// What tells subscribers about jobs and alerts, if the broker has it.
     pub fn indications(&self) -> Option<&Indications> {
         self.inner.indications.as_ref()
+    }
+
+    /// What operations cost, for the front ends to fill.
+    pub fn statistics(&self) -> &Statistics {
+        &self.inner.statistics
     }
 
     /// Tells the clients that look for it under which addresses the server can be reached.

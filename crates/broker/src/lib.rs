@@ -15,6 +15,7 @@ pub mod errors;
 pub mod history;
 pub mod indications;
 pub mod interop;
+pub mod statistics;
 pub mod stream;
 
 mod associations;
