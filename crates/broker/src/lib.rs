@@ -23,6 +23,7 @@ mod authorize;
 mod changes;
 mod class_associations;
 mod classes;
+mod filter;
 mod instances;
 mod job_control;
 mod job_instance;
@@ -38,7 +39,7 @@ mod query;
 mod registry;
 mod results;
 
-pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
+pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, FilterParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};
 pub use cimwright_repository::Kept;
 pub use cimwright_sdk::{Principal, Role};
