@@ -48,6 +48,29 @@ class Queries:
         self.assertEqual(len(references), len(list(pulling.IterReferenceInstancePaths(path, MaxObjectCount=1))))
         self.assertIn("Msvm_OwningJobElement", [r.classname for r in references])
 
+    def test_filters_of_enumerations(self):
+        name = self.jobs[3].value("Name")
+        language = {"FilterQueryLanguage": "DMTF:FQL", "MaxObjectCount": 100}
+        wanted = {self.jobs[3].path["InstanceID"]}
+        filters = (f"Name = '{name}'", f"Name LIKE '{name[:-1]}[3]' AND JobState = 7")
+        for text in filters:
+            found = self.ada.OpenEnumerateInstances("CIM_Job", FilterQuery=text, PropertyList=["JobState"], **language)
+            self.assertEqual({i.path["InstanceID"] for i in found.instances}, wanted, text)
+            found = self.ada.OpenEnumerateInstancePaths("Msvm_ConcreteJob", FilterQuery=text, **language)
+            self.assertEqual({p["InstanceID"] for p in found.paths}, wanted, text)
+        service = self.service(self.ada, "Cimwright_DemoService")
+        pulling = self.connection("ada", use_pull_operations=True)
+        found = pulling.IterAssociatorInstances(service, FilterQuery=filters[0], **language)
+        self.assertEqual({i.path["InstanceID"] for i in found}, wanted)
+        for status, options in (
+            (pywbem.CIM_ERR_INVALID_QUERY, {"FilterQuery": "Name =", "FilterQueryLanguage": "DMTF:FQL"}),
+            (pywbem.CIM_ERR_INVALID_QUERY, {"FilterQuery": "NoSuch = 1", "FilterQueryLanguage": "DMTF:FQL"}),
+            (pywbem.CIM_ERR_QUERY_LANGUAGE_NOT_SUPPORTED, {"FilterQuery": "a = 1", "FilterQueryLanguage": "WQL"}),
+            (pywbem.CIM_ERR_INVALID_PARAMETER, {"FilterQuery": "Name = 'a'"}),
+        ):
+            with self.subTest(options):
+                self.expect_status(status, self.ada.OpenEnumerateInstances, "CIM_Job", **options)
+
     def test_an_enumeration_that_is_closed_is_over(self):
         opened = self.ada.OpenEnumerateInstances("Msvm_ConcreteJob", MaxObjectCount=1)
         self.assertFalse(opened.eos)

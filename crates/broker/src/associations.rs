@@ -5,13 +5,16 @@
 
 use crate::broker::{Answer, Scope};
 use crate::class_associations;
+use crate::filter;
 use crate::instances;
 use crate::links::Link;
 use crate::paths;
 use crate::registry::{Dialect, Namespace};
 use crate::results::METHOD_RESULT;
 use crate::stream::{ObjectStream, Part, View};
-use cimwright_cim::operation::{AssociationFilter, InstanceOptions, ObjectShape, OperationResult};
+use cimwright_cim::operation::{
+    AssociationFilter, InstanceOptions, ObjectShape, OpenOptions, OperationResult,
+};
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, ObjectPath};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,29 +67,44 @@ pub(crate) async fn answer_names(
 }
 
 /// What an instance is tied to. Without options only the paths.
-pub(crate) async fn stream(
+async fn stream(
     scope: &Scope,
     source: &InstancePath,
     filter: &AssociationFilter,
     wanted: Wanted,
     options: Option<&InstanceOptions>,
 ) -> Result<ObjectStream, CimError> {
+    open(scope, source, filter, wanted, options, &OpenOptions::default()).await
+}
+
+/// As [`stream`], of what passes the filter of an Open… operation.
+pub(crate) async fn open(
+    scope: &Scope,
+    source: &InstancePath,
+    filter: &AssociationFilter,
+    wanted: Wanted,
+    options: Option<&InstanceOptions>,
+    open: &OpenOptions,
+) -> Result<ObjectStream, CimError> {
     check_classes(&scope.namespace, filter)?;
     let source = paths::exact(&scope.namespace, source)?;
     let filter = normal(filter, wanted);
+    let passes = filter::of_any(scope, open, &source.class)?.map(Box::new);
     let view = match options {
         Some(options) => View {
             visible: options.property_list.clone(),
             class_origin: options.include_class_origin,
+            filter: passes,
             ..View::default()
         },
-        None => View { names_only: true, ..View::default() },
+        None => View { names_only: true, filter: passes, ..View::default() },
     };
     let shape = if options.is_some() { ObjectShape::ObjectWithPath } else { ObjectShape::ObjectPath };
     let mut parts = VecDeque::new();
     match scope.namespace.dialect(&source.class).cloned() {
         Some(dialect) => {
-            let items = from_job(scope, &dialect, &source, &filter, wanted, view.names_only).await?;
+            let items =
+                from_job(scope, &dialect, &source, &filter, wanted, view.needs_no_properties()).await?;
             parts.push_back(Part::Ready(items));
         }
         None => {

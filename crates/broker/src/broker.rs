@@ -8,9 +8,11 @@ use crate::interop::{self, About, AccessPoint, Discovery};
 use crate::loaded::{self, Forgetful};
 use crate::pull::{self, Sessions};
 use crate::registry::{BuildError, Namespace, Registry, built_in};
+use crate::statistics::Statistics;
 use crate::stream::ObjectStream;
-use crate::{changes, classes, instances, methods, properties, query};
+use crate::{changes, classes, filter, instances, methods, properties, query};
 use cimwright_cim::operation::{Operation, OperationResult, PullKind, Request};
+use cimwright_cim::query::Condition;
 use cimwright_cim::{Catalogue, CimError, Instance, NamespaceName, ObjectPath, Schema};
 use cimwright_jobs::Jobs;
 use cimwright_repository::{Content, RepositoryStore};
@@ -71,6 +73,9 @@ impl Default for Limits {
 /// Makes the text of an embedded instance into the instance, or says why it is none.
 pub type EmbeddedParser = Arc<dyn Fn(&str) -> Result<Instance, String> + Send + Sync>;
 
+/// Makes a condition of the language and the text of a filter, or says what is wrong with it.
+pub type FilterParser = Arc<dyn Fn(&str, &str) -> Result<Condition, CimError> + Send + Sync>;
+
 /// What all operations share.
 pub(crate) struct Inner {
     pub(crate) jobs: Jobs,
@@ -78,12 +83,14 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) parser: EmbeddedParser,
+    pub(crate) filter_parser: Option<FilterParser>,
     /// Held while the settings of a job are read, changed and written back.
     pub(crate) settings: tokio::sync::Mutex<()>,
     about: Option<Arc<About>>,
     catalogues: Vec<&'static Catalogue>,
     indications: Option<Indications>,
     background: Vec<Arc<dyn Background>>,
+    statistics: Arc<Statistics>,
 }
 
 /// Whose operation it is, and where.
@@ -111,6 +118,7 @@ pub struct BrokerBuilder {
     namespaces: Vec<(NamespaceName, Schema)>,
     plugins: Vec<Plugin>,
     parser: EmbeddedParser,
+    filter_parser: Option<FilterParser>,
     limits: Limits,
     indications: Option<Indications>,
     store: Arc<dyn RepositoryStore>,
@@ -138,6 +146,13 @@ impl BrokerBuilder {
     #[must_use]
     pub fn embedded_parser(mut self, parser: EmbeddedParser) -> Self {
         self.parser = parser;
+        self
+    }
+
+    /// Sets how the filters of Open… operations are read; without it, they are refused.
+    #[must_use]
+    pub fn filter_parser(mut self, parser: FilterParser) -> Self {
+        self.filter_parser = Some(parser);
         self
     }
 
@@ -192,9 +207,10 @@ impl BrokerBuilder {
         }
         let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
         let registry = Arc::new(Registry::new(self.common, self.store));
+        let statistics = Arc::<Statistics>::default();
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
-            Arc::new(About::new(discovery, registry, limits, self.jobs.clone()))
+            Arc::new(About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics)))
         });
         self.plugins.extend(about.as_ref().map(interop::plugin));
         registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));
@@ -207,10 +223,12 @@ impl BrokerBuilder {
                 sessions: Sessions::default(),
                 limits: self.limits,
                 parser: self.parser,
+                filter_parser: self.filter_parser,
                 settings: tokio::sync::Mutex::default(),
                 catalogues,
                 indications: self.indications,
                 background,
+                statistics,
             }),
         })
     }
@@ -224,6 +242,7 @@ impl Broker {
             namespaces: Vec::new(),
             plugins: Vec::new(),
             parser: Arc::new(|_| Err("this server reads no instances from text".to_owned())),
+            filter_parser: None,
             limits: Limits::default(),
             indications: None,
             store: Arc::new(Forgetful),
@@ -266,6 +285,11 @@ impl Broker {
     /// What tells subscribers about jobs and alerts, if the broker has it.
     pub fn indications(&self) -> Option<&Indications> {
         self.inner.indications.as_ref()
+    }
+
+    /// What operations cost, for the front ends to fill.
+    pub fn statistics(&self) -> &Statistics {
+        &self.inner.statistics
     }
 
     /// Tells the clients that look for it under which addresses the server can be reached.
@@ -325,29 +349,33 @@ async fn dispatch(scope: Scope, permission: Permission, operation: Operation) ->
         }
         Operation::ExecQuery { query } => return query::execute(&scope, query).map(Answer::Stream),
         Operation::OpenEnumerateInstances { class, deep, options, open } => {
-            let stream = instances::enumerate(&scope, &class, deep, &options)?;
+            let filter = filter::of_class(&scope, &open, &class)?;
+            let stream = instances::enumerate(&scope, &class, deep, &options)?.filtered(filter);
             pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
         }
         Operation::OpenEnumerateInstancePaths { class, open } => {
-            let stream = instances::enumerate_names(&scope, &class)?;
+            let filter = filter::of_class(&scope, &open, &class)?;
+            let stream = instances::enumerate_names(&scope, &class)?.filtered(filter);
             pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
         }
         Operation::OpenAssociatorInstances { object, filter, options, open } => {
-            let stream =
-                associations::stream(&scope, &object, &filter, Wanted::Associators, Some(&options)).await?;
+            let wanted = Wanted::Associators;
+            let stream = associations::open(&scope, &object, &filter, wanted, Some(&options), &open).await?;
             pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
         }
         Operation::OpenAssociatorInstancePaths { object, filter, open } => {
-            let stream = associations::stream(&scope, &object, &filter, Wanted::Associators, None).await?;
+            let stream =
+                associations::open(&scope, &object, &filter, Wanted::Associators, None, &open).await?;
             pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
         }
         Operation::OpenReferenceInstances { object, filter, options, open } => {
-            let stream =
-                associations::stream(&scope, &object, &filter, Wanted::References, Some(&options)).await?;
+            let wanted = Wanted::References;
+            let stream = associations::open(&scope, &object, &filter, wanted, Some(&options), &open).await?;
             pull::open(&scope, stream, PullKind::InstancesWithPath, &open).await?
         }
         Operation::OpenReferenceInstancePaths { object, filter, open } => {
-            let stream = associations::stream(&scope, &object, &filter, Wanted::References, None).await?;
+            let stream =
+                associations::open(&scope, &object, &filter, Wanted::References, None, &open).await?;
             pull::open(&scope, stream, PullKind::InstancePaths, &open).await?
         }
         Operation::OpenQueryInstances { query, return_query_result_class, open } => {

@@ -8,6 +8,7 @@ use crate::loaded;
 use crate::methods::detached;
 use crate::paths;
 use crate::registry::blank;
+use crate::statistics::asking;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::OperationResult;
 use cimwright_cim::{
@@ -34,8 +35,10 @@ pub(crate) async fn create(scope: Scope, instance: Instance) -> Result<Operation
         .await;
     };
     let instance = complete(&scope, &class, &instance)?;
-    detached(async move { provider.create(scope.context(), instance).await.map(OperationResult::Created) })
-        .await
+    detached(
+        async move { asking(provider.create(scope.context(), instance)).await.map(OperationResult::Created) },
+    )
+    .await
 }
 
 /// ModifyInstance of an instance at an exact path that is no job.
@@ -67,7 +70,7 @@ pub(crate) async fn modify(
     };
     let changes = changes(&scope, &class, &present, &instance, property_list.as_deref())?;
     detached(async move {
-        provider.modify(scope.context(), &path, changes).await?;
+        asking(provider.modify(scope.context(), &path, changes)).await?;
         Ok(OperationResult::Void)
     })
     .await
@@ -91,7 +94,7 @@ pub(crate) async fn delete(
         return loaded::delete_instance(scope, path).await;
     };
     detached(async move {
-        provider.delete(scope.context(), &path).await?;
+        asking(provider.delete(scope.context(), &path)).await?;
         Ok(OperationResult::Void)
     })
     .await

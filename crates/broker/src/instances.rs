@@ -10,6 +10,7 @@ use crate::methods::detached;
 use crate::paths;
 use crate::registry::{Dialect, JOB_KEY, blank};
 use crate::results::{self, METHOD_RESULT};
+use crate::statistics::asking;
 use crate::stream::{ObjectStream, Part, View};
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
@@ -172,7 +173,7 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
     let Some(provider) = scope.namespace.instances(&path.class) else {
         return Ok(kept(scope, path).map(|kept| kept.instance.clone()));
     };
-    let found = provider.get(scope.context(), path).await?;
+    let found = asking(provider.get(scope.context(), path)).await?;
     Ok(found.map(|i| complete(scope, i, &path.class)))
 }
 
@@ -213,7 +214,7 @@ pub(crate) async fn far_end(
 /// All instances that the provider of a class gives, in the form they are answered in.
 pub(crate) async fn provided(scope: &Scope, class: &ClassName) -> Result<Vec<Instance>, CimError> {
     let Some(provider) = scope.namespace.instances(class) else { return Ok(Vec::new()) };
-    let items = provider.enumerate(scope.context(), class).await?;
+    let items = asking(provider.enumerate(scope.context(), class)).await?;
     Ok(items.into_iter().map(|i| complete(scope, i, class)).collect())
 }
 

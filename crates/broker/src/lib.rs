@@ -15,6 +15,7 @@ pub mod errors;
 pub mod history;
 pub mod indications;
 pub mod interop;
+pub mod statistics;
 pub mod stream;
 
 mod associations;
@@ -22,6 +23,7 @@ mod authorize;
 mod changes;
 mod class_associations;
 mod classes;
+mod filter;
 mod instances;
 mod job_control;
 mod job_instance;
@@ -37,7 +39,7 @@ mod query;
 mod registry;
 mod results;
 
-pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
+pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, FilterParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};
 pub use cimwright_repository::Kept;
 pub use cimwright_sdk::{Principal, Role};

@@ -9,6 +9,7 @@ use crate::params::{declared_param, fit_in, fit_out};
 use crate::paths;
 use crate::registry::{Dialect, JOB_ROOT};
 use crate::results;
+use crate::statistics::{Meter, asking};
 use cimwright_cim::coerce::integer_value;
 use cimwright_cim::operation::OperationResult;
 use cimwright_cim::{
@@ -79,7 +80,7 @@ pub(crate) async fn invoke(
         // A job keeps what nobody can ask for only in its payload.
         let shows_calls = scope.inner.registry.shows_calls();
         let call = shows_calls.then(|| results::remember(&made, &method, job_parameter(&scope, &method)));
-        let outcome = provider.invoke(scope.context(), made).await?;
+        let outcome = asking(provider.invoke(scope.context(), made)).await?;
         answer(&scope, &method, call, outcome).await
     })
     .await
@@ -89,6 +90,8 @@ pub(crate) async fn invoke(
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, CimError>> + Send + 'static,
 ) -> Result<T, CimError> {
+    let meter = Meter::current();
+    let work = async move { meter.measure(work).await };
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => {

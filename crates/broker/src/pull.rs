@@ -16,9 +16,6 @@ use uuid::Uuid;
 /// is then empty and the enumeration goes on.
 const PORTIONS: usize = 64;
 
-/// The languages that a filter can be in. None is served for Open… operations, but an unknown one is another error.
-const FILTER_LANGUAGES: [&str; 4] = ["DMTF:FQL", "WQL", "DMTF:CQL", "CIM:CQL"];
-
 /// All open sessions.
 #[derive(Default)]
 pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
@@ -252,16 +249,6 @@ impl Cursor {
 
 /// The idle time of the session that the options ask for.
 fn check(options: &OpenOptions, limits: &Limits) -> Result<Duration, CimError> {
-    if let Some((language, _)) = &options.filter {
-        let known = FILTER_LANGUAGES.iter().any(|l| language.eq_ignore_ascii_case(l));
-        return Err(if known {
-            let text = "FilterQuery is not served; use OpenQueryInstances";
-            CimError::new(CimStatus::FilteredEnumerationNotSupported, text)
-        } else {
-            let text = format!("this server does not know the query language {language}");
-            CimError::new(CimStatus::QueryLanguageNotSupported, text)
-        });
-    }
     match options.operation_timeout {
         None => Ok(limits.default_timeout),
         Some(seconds) => {

@@ -10,6 +10,7 @@ use crate::query::Plan;
 use crate::registry::Dialect;
 use crate::results;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
+use cimwright_cim::query::Query;
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
 use cimwright_jobs::{ElementKey, JobFilter, JobId, JobRecord};
 use cimwright_repository::Kept;
@@ -78,6 +79,8 @@ pub(crate) struct View {
     pub(crate) names_only: bool,
     /// The declaring class of each property.
     pub(crate) class_origin: bool,
+    /// Which instances: a condition on all that they have.
+    pub(crate) filter: Option<Box<Query>>,
     /// Which instances, and what of them.
     pub(crate) plan: Option<Plan>,
 }
@@ -85,6 +88,12 @@ pub(crate) struct View {
 impl ObjectStream {
     pub(crate) fn new(scope: &Scope, shape: ObjectShape, parts: VecDeque<Part>, view: View) -> Self {
         Self { shape, scope: scope.clone(), parts, view, goes_on: false }
+    }
+
+    /// Only the instances that pass a filter.
+    pub(crate) fn filtered(mut self, filter: Option<Query>) -> Self {
+        self.view.filter = filter.map(Box::new);
+        self
     }
 
     /// Goes on after an error with what does not depend on it (ContinueOnError of DSP0200).
@@ -211,7 +220,8 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             let more = page.len() == PAGE;
             let mut found = Vec::new();
             for (_, link) in &page {
-                kept_link(scope, &link.instance, source, filter, *far, view.names_only, &mut found).await?;
+                let bare = view.needs_no_properties();
+                kept_link(scope, &link.instance, source, filter, *far, bare, &mut found).await?;
             }
             if let Some((last, _)) = page.into_iter().next_back() {
                 *after = Some(last);
@@ -219,7 +229,8 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             Ok((view.apply_all(scope, found), more))
         }
         Part::ProvidedLinks { class, source, filter, far } => {
-            let items = provided_links(scope, class, source, filter, *far, view.names_only).await?;
+            let items =
+                provided_links(scope, class, source, filter, *far, view.needs_no_properties()).await?;
             Ok((view.apply_all(scope, items), false))
         }
     }
@@ -348,12 +359,22 @@ async fn kept_link(
 impl View {
     /// Whether an instance is shown just as it is.
     fn shows_all(&self) -> bool {
-        self.visible.is_none() && !self.names_only && !self.class_origin && self.plan.is_none()
+        self.visible.is_none()
+            && !self.names_only
+            && !self.class_origin
+            && self.plan.is_none()
+            && self.filter.is_none()
+    }
+
+    /// Whether the properties of an instance need not be known.
+    pub(crate) fn needs_no_properties(&self) -> bool {
+        self.names_only && self.filter.is_none()
     }
 
     /// What is shown of a static instance, without a copy of what is not.
     fn kept(&self, scope: &Scope, instance: &Instance) -> Option<Instance> {
-        if self.plan.is_some() || (!self.names_only && self.visible.is_none()) {
+        let looked_at = self.plan.is_some() || self.filter.is_some();
+        if looked_at || (!self.names_only && self.visible.is_none()) {
             return self.apply(scope, instance.clone());
         }
         let visible = |p: &&Property| {
@@ -371,6 +392,9 @@ impl View {
     fn apply(&self, scope: &Scope, mut instance: Instance) -> Option<Instance> {
         if let Some(plan) = &self.plan {
             return plan.apply(instance, &scope.namespace.schema);
+        }
+        if self.filter.as_ref().is_some_and(|f| !f.matches(&instance, &*scope.namespace.schema)) {
+            return None;
         }
         if self.names_only {
             instance.properties.clear();
@@ -411,6 +435,9 @@ impl View {
         if let Some(plan) = &self.plan {
             let schema = &scope.namespace.schema;
             return records.filter_map(|r| plan.apply(dialect.template.instance(r, now), schema)).collect();
+        }
+        if self.filter.is_some() {
+            return records.filter_map(|r| self.apply(scope, dialect.template.instance(r, now))).collect();
         }
         if self.names_only {
             return records.map(|r| dialect.template.name_only(r)).collect();

@@ -94,6 +94,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     );
     let mut builder = Broker::builder(jobs.clone())
         .embedded_parser(Arc::new(parse_instance_text))
+        .filter_parser(Arc::new(cimwright_codec::query::parse_filter))
         .repository(repository, content)
         .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
     if config.providers.demo {

@@ -4,6 +4,7 @@
 use crate::Principal;
 use async_trait::async_trait;
 use cimwright_broker::indications::Indications;
+use cimwright_broker::statistics::Statistics;
 use cimwright_broker::{Broker, ObjectStream, Portion};
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{CimError, Instance, NamespaceName, OperationResult, Request, Schema};
@@ -26,6 +27,11 @@ pub trait Execute: Send + Sync + 'static {
 
     /// Who tells subscribers what happens; `None` if nobody does.
     fn indications(&self) -> Option<&Indications> {
+        None
+    }
+
+    /// What operations cost; `None` if nobody wants to know.
+    fn statistics(&self) -> Option<&Statistics> {
         None
     }
 
@@ -85,6 +91,10 @@ impl Execute for Broker {
 
     fn indications(&self) -> Option<&Indications> {
         Broker::indications(self)
+    }
+
+    fn statistics(&self) -> Option<&Statistics> {
+        Some(Broker::statistics(self))
     }
 
     async fn job_numbers(&self) -> Option<JobNumbers> {

@@ -37,6 +37,12 @@ pub(crate) async fn answer(
     response
 }
 
+/// How many bytes headers take, with the line above them and the empty one below (RFC 9112); `line` is the length of the former.
+pub(crate) fn head_bytes(line: usize, headers: &hyper::HeaderMap) -> u64 {
+    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (line + 2 + lines + 2) as u64
+}
+
 /// A short answer for people.
 pub(crate) fn text(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Response<ResponseBody> {
     let bytes = match text.into() {

@@ -95,6 +95,11 @@ impl OperationIndex {
     pub(crate) const UNDECODABLE: Self = Self(OPERATIONS.len() - 2);
     const UNSUPPORTED: Self = Self(OPERATIONS.len() - 1);
 
+    /// The name of the operation.
+    pub(crate) fn name(self) -> &'static str {
+        OPERATIONS.get(self.0).copied().unwrap_or("Unsupported")
+    }
+
     /// Where an operation is counted.
     pub(crate) fn of(operation: &Operation) -> Self {
         let name = match operation {

@@ -4,11 +4,13 @@
 mod namespaces;
 mod profiles;
 mod server;
+mod statistics;
 
 pub use profiles::{Central, Profile};
 
 use crate::broker::Limits;
 use crate::registry::Registry;
+use crate::statistics::Statistics;
 use async_trait::async_trait;
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, NamespaceName, Property, Value};
 use cimwright_jobs::Jobs;
@@ -51,6 +53,7 @@ pub(crate) struct About {
     registry: Weak<Registry>,
     limits: Limits,
     jobs: Jobs,
+    statistics: Arc<Statistics>,
 }
 
 /// Gives the instances of one class of the description.
@@ -63,6 +66,10 @@ trait Part: Send + Sync + 'static {
 
     async fn create(&self, _: &About, asked: &Asked<'_>, _: Instance) -> Result<InstancePath, CimError> {
         Err(CimError::not_supported(format!("instances of {} cannot be created", asked.class)))
+    }
+
+    async fn modify(&self, _: &About, asked: &Asked<'_>, _: Vec<Property>) -> Result<(), CimError> {
+        Err(CimError::not_supported(format!("{} tells what is, and cannot be changed", asked.class)))
     }
 
     async fn delete(&self, _: &About, asked: &Asked<'_>, _: &InstancePath) -> Result<(), CimError> {
@@ -94,8 +101,14 @@ impl Asked<'_> {
 }
 
 impl About {
-    pub(crate) fn new(discovery: Discovery, registry: Weak<Registry>, limits: Limits, jobs: Jobs) -> Self {
-        Self { discovery, access_points: RwLock::default(), registry, limits, jobs }
+    pub(crate) fn new(
+        discovery: Discovery,
+        registry: Weak<Registry>,
+        limits: Limits,
+        jobs: Jobs,
+        statistics: Arc<Statistics>,
+    ) -> Self {
+        Self { discovery, access_points: RwLock::default(), registry, limits, jobs, statistics }
     }
 
     fn registry(&self) -> Result<Arc<Registry>, CimError> {
@@ -123,8 +136,13 @@ impl<T: Part> InstanceProvider for Describes<T> {
         self.1.create(&self.0, &Asked { class: &class, context }, instance).await
     }
 
-    async fn modify(&self, _: Context<'_>, path: &InstancePath, _: Vec<Property>) -> Result<(), CimError> {
-        Err(CimError::not_supported(format!("{} tells what is, and cannot be changed", path.class)))
+    async fn modify(
+        &self,
+        context: Context<'_>,
+        path: &InstancePath,
+        changes: Vec<Property>,
+    ) -> Result<(), CimError> {
+        self.1.modify(&self.0, &Asked { class: &path.class, context }, changes).await
     }
 
     async fn delete(&self, context: Context<'_>, path: &InstancePath) -> Result<(), CimError> {
@@ -161,6 +179,8 @@ pub(crate) fn plugin(about: &Arc<About>) -> Plugin {
     serve(&interop, "CIM_ElementConformsToProfile", part(about, profiles::Conforming));
     serve(&interop, "CIM_ReferencedProfile", part(about, profiles::Referenced));
     serve(&interop, "CIM_ObjectManager", part(about, server::ObjectManager));
+    serve(&interop, statistics::CLASS, part(about, statistics::Rows));
+    serve(&interop, "CIM_ElementStatisticalData", part(about, statistics::OfManager));
     serve(&interop, SYSTEM_CLASS, part(about, server::System));
     serve(&interop, "CIM_HostedService", part(about, server::Hosted));
     serve(&interop, "CIM_CIMXMLCommunicationMechanism", part(about, server::Mechanisms));

@@ -2,10 +2,13 @@
 
 use super::{About, Asked, Part, SYSTEM_CLASS};
 use async_trait::async_trait;
-use cimwright_cim::{CimError, Instance, InstancePath, Value};
+use cimwright_cim::{CimError, Instance, InstancePath, Property, Value};
 
 /// CIM_ObjectManager.Name: one server runs under one name on a computer.
 const MANAGER: &str = "Cimwright";
+
+/// The one property of the server that a client can change.
+const GATHER: &str = "GatherStatisticalData";
 
 /// CIM_ObjectManagerCommunicationMechanism.FunctionalProfilesSupported: basic read and write, schema and instance manipulation,
 /// association traversal, queries, qualifier declarations, indications, pulled reads and pulled queries.
@@ -57,12 +60,30 @@ impl Part for ObjectManager {
             ("ElementName", "Cimwright".into()),
             ("Description", format!("Cimwright WBEM server version {}", discovery.version).as_str().into()),
             ("Version", discovery.version.as_str().into()),
-            ("GatherStatisticalData", false.into()),
+            (GATHER, about.statistics.is_gathering().into()),
             ("OperationalStatus", Value::uint16s([2])),
             ("EnabledState", Value::Uint16(2)),
             ("Started", true.into()),
         ])?;
         Ok(vec![instance])
+    }
+
+    async fn modify(&self, about: &About, asked: &Asked<'_>, changes: Vec<Property>) -> Result<(), CimError> {
+        let present = self.all(about, asked).await?.pop();
+        let is_new =
+            |c: &&Property| present.as_ref().and_then(|p| p.get(c.name.as_str())) != c.value.as_ref();
+        if let Some(fixed) = changes.iter().filter(is_new).find(|c| !c.name.is(GATHER)) {
+            let text = format!("{}.{} tells what is, and cannot be changed", asked.class, fixed.name);
+            return Err(CimError::not_supported(text));
+        }
+        match changes.iter().find(|c| c.name.is(GATHER)).map(|c| &c.value) {
+            None => Ok(()),
+            Some(Some(Value::Boolean(wanted))) => {
+                about.statistics.gather(*wanted, about.jobs.clock().now());
+                Ok(())
+            }
+            Some(_) => Err(CimError::invalid_parameter(format!("{GATHER} is TRUE or FALSE"))),
+        }
     }
 }
 

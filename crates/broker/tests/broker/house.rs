@@ -407,7 +407,11 @@ impl House {
         let parser = Arc::new(|text: &str| {
             cimwright_codec::cimxml::parse_instance_text(text).map_err(|e| e.to_string())
         });
-        let broker = more(builder.embedded_parser(parser)).build().unwrap();
+        let broker = more(
+            builder.embedded_parser(parser).filter_parser(Arc::new(cimwright_codec::query::parse_filter)),
+        )
+        .build()
+        .unwrap();
         Self { broker, jobs, store, clock, script, gate, indications }
     }
 

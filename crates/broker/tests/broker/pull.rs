@@ -193,13 +193,85 @@ async fn what_an_open_cannot_do_is_refused() {
     let rows = [
         (OpenOptions { operation_timeout: Some(0), ..open(1) }, CimStatus::InvalidOperationTimeout),
         (OpenOptions { operation_timeout: Some(601), ..open(1) }, CimStatus::InvalidOperationTimeout),
-        (OpenOptions { filter: filter("dmtf:fql"), ..open(1) }, CimStatus::FilteredEnumerationNotSupported),
+        (OpenOptions { filter: filter("dmtf:fql"), ..open(1) }, CimStatus::InvalidQuery),
+        (OpenOptions { filter: filter("DMTF:CQL"), ..open(1) }, CimStatus::QueryLanguageNotSupported),
         (OpenOptions { filter: filter("SQL"), ..open(1) }, CimStatus::QueryLanguageNotSupported),
     ];
     for (options, status) in rows {
         let error = pulled(&house, &reader(), enumerate(options)).await.unwrap_err();
         assert_eq!(error.status, status);
     }
+}
+
+#[tokio::test]
+async fn a_filter_finds_what_passes_it() {
+    let house = House::open().await;
+    let mut jobs = Vec::new();
+    for (kind, name) in [("ok", "copy a"), ("ok", "move b"), ("ok", "copy c")] {
+        jobs.push(house.start(&operator(), V1, kind, name).await);
+    }
+    let with = |text: &str| OpenOptions { filter: Some(("DMTF:FQL".into(), text.to_owned())), ..open(100) };
+    let find = async |operation| {
+        let mut found: Vec<_> = pulled(&house, &reader(), operation)
+            .await
+            .unwrap()
+            .0
+            .into_iter()
+            .map(|i| i.path.unwrap().key_str("InstanceID").unwrap().to_owned())
+            .collect();
+        found.sort();
+        found
+    };
+    let ids = |wanted: &[usize]| {
+        let mut ids: Vec<_> =
+            wanted.iter().map(|w| jobs[*w].key_str("InstanceID").unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(find(enumerate(with("Name LIKE 'copy.*'"))).await, ids(&[0, 2]));
+    assert_eq!(find(enumerate(with("Name LIKE 'COPY.*'"))).await, ids(&[]), "case counts");
+    assert_eq!(find(enumerate(with("NOT Name = 'copy a' AND NOT Name = 'copy c'"))).await, ids(&[1]));
+    assert_eq!(find(enumerate(with("ANY OperationalStatus[*] <> 999"))).await, ids(&[0, 1, 2]));
+    // What is filtered by need not be shown.
+    let paths =
+        |text: &str| Operation::OpenEnumerateInstancePaths { class: "CIM_Job".into(), open: with(text) };
+    assert_eq!(find(paths("Name = 'move b'")).await, ids(&[1]));
+    let list = Some(vec!["JobState".into()]);
+    let options = cimwright_cim::operation::InstanceOptions { property_list: list, ..Default::default() };
+    let shown = Operation::OpenEnumerateInstances {
+        class: "CIM_ManagedElement".into(),
+        deep: true,
+        options,
+        open: with("Name = 'move b'"),
+    };
+    assert_eq!(find(shown).await, ids(&[1]), "a property of subclasses may be asked for");
+
+    for (text, status) in [
+        ("NoSuch = 1", CimStatus::InvalidQuery),
+        ("Name = ", CimStatus::InvalidQuery),
+        ("SELECT * FROM CIM_Job", CimStatus::InvalidQuery),
+        ("JobState = 'x'", CimStatus::InvalidQuery),
+        ("JobState = #'Completed'", CimStatus::QueryFeatureNotSupported),
+    ] {
+        let error = pulled(&house, &reader(), enumerate(with(text))).await.unwrap_err();
+        assert_eq!(error.status, status, "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_applies_to_what_an_instance_is_tied_to() {
+    let house = House::open().await;
+    let job = house.start(&operator(), V1, "ok", "w").await;
+    let all = async |text: Option<&str>| {
+        let filter = text.map(|t| ("DMTF:FQL".to_owned(), t.to_owned()));
+        let open = OpenOptions { filter, ..open(100) };
+        let (object, filter) = (job.clone(), Default::default());
+        let operation = Operation::OpenAssociatorInstancePaths { object, filter, open };
+        pulled(&house, &reader(), operation).await.unwrap().0.len()
+    };
+    assert!(all(None).await > 0);
+    assert_eq!(all(Some("NoSuch = 1")).await, 0, "of any class: what is not there is NULL");
+    assert_eq!(all(Some("NoSuch IS NULL")).await, all(None).await);
 }
 
 /// A session whose next portion takes until the gate opens.

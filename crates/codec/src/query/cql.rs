@@ -18,6 +18,18 @@ pub(super) fn parse(text: &str) -> Parsed<Query> {
     Parser { at: Cursor::new(Scanner::with_doubled_quotes(text))?, own_names: Vec::new() }.query()
 }
 
+/// Reads a condition of DMTF:FQL (DSP0212), which is that of a query without the query around it.
+pub(super) fn parse_condition(text: &str) -> Parsed<Condition> {
+    let mut scanner = Scanner::with_doubled_quotes(text);
+    let token = scanner.next()?;
+    let mut parser = Parser { scanner, token, own_names: Vec::new() };
+    let condition = parser.any_of(0)?;
+    if parser.token.kind != Kind::End {
+        return Err(parser.expected("AND, OR or the end"));
+    }
+    Ok(condition)
+}
+
 struct Parser<'a> {
     at: Cursor<'a>,
     /// What the object itself is called: its class and its alias.

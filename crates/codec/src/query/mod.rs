@@ -11,7 +11,7 @@ mod shared;
 mod tests;
 mod wql;
 
-use cimwright_cim::query::Query;
+use cimwright_cim::query::{Condition, Query};
 use cimwright_cim::{CimError, CimStatus};
 
 /// The longest query that is read, in bytes.
@@ -57,6 +57,25 @@ pub fn query_text(query: &Query) -> (String, &'static str) {
     (crate::cimxml::query_text::query_text(query), crate::cimxml::query_text::language(query))
 }
 
+/// The language of filters on Open… operations (DSP0212).
+pub const FILTER_LANGUAGE: &str = "DMTF:FQL";
+
+/// Reads the filter of an Open… operation: a condition on the objects that it would give. Strings compare by their characters.
+///
+/// # Errors
+/// As [`parse`]; the one language is [`FILTER_LANGUAGE`].
+pub fn parse_filter(language: &str, text: &str) -> Result<Condition, CimError> {
+    if !language.trim().eq_ignore_ascii_case(FILTER_LANGUAGE) {
+        let shown: String = language.chars().take(80).collect();
+        return Err(CimError::new(
+            CimStatus::QueryLanguageNotSupported,
+            format!("the filter language \"{shown}\" is not supported; supported: {FILTER_LANGUAGE}"),
+        ));
+    }
+    short_enough(text)?;
+    cql::parse_condition(text)
+}
+
 /// Reads a query.
 ///
 /// # Errors
@@ -71,14 +90,19 @@ pub fn parse(language: &str, text: &str) -> Result<Query, CimError> {
             format!("the query language \"{shown}\" is not supported; supported: {}", LANGUAGES.join(", ")),
         ));
     };
-    if text.len() > MAX_LENGTH {
-        return Err(CimError::new(
-            CimStatus::InvalidQuery,
-            format!("the query is {} bytes long; at most {MAX_LENGTH} are read", text.len()),
-        ));
-    }
+    short_enough(text)?;
     match language {
         Language::Wql => wql::parse(text),
         Language::Cql => cql::parse(text),
     }
+}
+
+fn short_enough(text: &str) -> Result<(), CimError> {
+    if text.len() <= MAX_LENGTH {
+        return Ok(());
+    }
+    Err(CimError::new(
+        CimStatus::InvalidQuery,
+        format!("the query is {} bytes long; at most {MAX_LENGTH} are read", text.len()),
+    ))
 }

@@ -11,6 +11,7 @@ use crate::body::{BodyError, RequestBody, ResponseBody};
 use crate::connection::Connection;
 use crate::http;
 use crate::server::App;
+use cimwright_broker::statistics::Statistics;
 use cimwright_cim::{Operation, Request};
 use cimwright_codec::cimxml::{SimpleRequest, decode_request};
 use futures_util::FutureExt as _;
@@ -58,9 +59,12 @@ pub(crate) async fn handle(
         decode_request(&bytes, &headers, &app.xml_limits)
     }));
     let Ok(decoded) = decoded else { return defect(app) };
+    let line = parts.method.as_str().len() + parts.uri.path().len() + " HTTP/1.1 ".len();
+    let request_bytes = http::head_bytes(line, &parts.headers) + bytes.len() as u64;
     drop(bytes);
     let only_reads = decoded.as_ref().is_ok_and(|message| message.requests.iter().all(only_reads));
     let (answer, answered) = oneshot::channel();
+    let meter = app.executor.statistics().map(Statistics::meter).unwrap_or_default();
     let call = Call {
         connection: Arc::clone(connection),
         principal,
@@ -68,9 +72,11 @@ pub(crate) async fn handle(
         version: parts.version,
         wants_trailers: headers::wants_trailers(&parts.headers),
         started,
+        request_bytes,
+        meter: meter.clone(),
         answer,
     };
-    let work = AssertUnwindSafe(call.run(decoded)).catch_unwind();
+    let work = AssertUnwindSafe(async move { meter.measure(call.run(decoded)).await }).catch_unwind();
     let answered = if only_reads {
         read_here(Box::pin(work), answered, connection).await
     } else {

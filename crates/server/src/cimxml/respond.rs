@@ -9,6 +9,7 @@ use crate::http;
 use crate::metrics::OperationIndex;
 use bytes::Bytes;
 use cimwright_broker::Portion;
+use cimwright_broker::statistics::{BATCHED, Meter, Sample};
 use cimwright_cim::operation::ObjectShape;
 use cimwright_cim::{CimError, CimStatus, Instance, NamespaceName, OperationResult};
 use cimwright_codec::cimxml::{
@@ -27,6 +28,8 @@ use tokio::time::Instant;
 const WHOLE: usize = 256 << 10;
 /// The size from which a piece of a long response is worth sending.
 const PIECE: usize = 64 << 10;
+/// The length of the line that such a response begins with.
+const STATUS_LINE: usize = "HTTP/1.1 200 OK".len();
 /// The most characters of an explanation that go into a header.
 const MAX_DETAIL_CHARS: usize = 512;
 
@@ -54,6 +57,10 @@ pub(super) struct Call {
     pub(super) wants_trailers: bool,
     /// When the request came.
     pub(super) started: Instant,
+    /// How large the request was, with its headers.
+    pub(super) request_bytes: u64,
+    /// How long providers take for it.
+    pub(super) meter: Meter,
     /// Where the response goes.
     pub(super) answer: oneshot::Sender<Response<ResponseBody>>,
 }
@@ -111,7 +118,7 @@ impl Call {
         };
         let bytes = encode_response(id, &name, intrinsic, &result, &context);
         self.count(index, result.as_ref().err());
-        self.send_message(bytes);
+        self.send_message(index.name(), bytes);
     }
 
     /// The requests of a batch one after the other, in their order (DSP0200, MULTIREQ).
@@ -151,7 +158,7 @@ impl Call {
             })
             .collect();
         let bytes = encode_batch_response(id, &items);
-        self.send_message(bytes);
+        self.send_message(BATCHED, bytes);
     }
 
     /// Sends objects as they come: whole if they end soon, else piece by piece.
@@ -168,12 +175,12 @@ impl Call {
                 Ok(Some(portion)) => write(&mut writer, shape, &portion),
                 Ok(None) => {
                     self.count(index, None);
-                    return self.send_message(writer.finish(SequenceEnd::Plain));
+                    return self.send_message(index.name(), writer.finish(SequenceEnd::Plain));
                 }
                 Err(error) => {
                     // Nothing has been sent yet, so the client can be told properly.
                     self.count(index, Some(&error));
-                    return self.send_message(encode_error(error));
+                    return self.send_message(index.name(), encode_error(error));
                 }
             }
         }
@@ -182,23 +189,34 @@ impl Call {
         let trailers = (self.wants_trailers && self.version == Version::HTTP_11)
             .then(|| Trailers::announced_in(response.headers_mut(), self.extension));
         let app = Arc::clone(&self.connection.app);
-        let started = self.started;
+        let mut measured = self.sample(http::head_bytes(STATUS_LINE, response.headers()));
+        let (started, meter) = (self.started, self.meter.clone());
         self.send(response);
         let error = loop {
-            if writer.pending() >= PIECE && pieces.send(Ok(data(writer.take()))).await.is_err() {
-                // Nobody reads the rest, and reading on would change nothing.
-                break None;
+            if writer.pending() >= PIECE {
+                let piece = writer.take();
+                measured.response_bytes += piece.len() as u64;
+                if pieces.send(Ok(data(piece))).await.is_err() {
+                    // Nobody reads the rest, and reading on would change nothing.
+                    break None;
+                }
             }
             match objects.next_portion().await {
                 Ok(Some(portion)) => write(&mut writer, shape, &portion),
                 Ok(None) => {
-                    let _ = pieces.send(Ok(data(writer.finish(SequenceEnd::Plain)))).await;
+                    let piece = writer.finish(SequenceEnd::Plain);
+                    measured.response_bytes += piece.len() as u64;
+                    let _ = pieces.send(Ok(data(piece))).await;
                     break None;
                 }
                 Err(error) => break Some(error),
             }
         };
         app.metrics.operation(index, error.as_ref().map(|e| e.status), started.elapsed());
+        if let Some(statistics) = app.executor.statistics() {
+            let (took, in_providers) = (started.elapsed(), meter.in_providers());
+            statistics.record(index.name(), Sample { took, in_providers, ..measured });
+        }
         if let Some(error) = error {
             tracing::warn!(%error, "an answer failed after its beginning had been sent");
             let last = trailers.map_or(Err(Aborted), |t| Ok(Frame::trailers(t.with(&error))));
@@ -207,11 +225,26 @@ impl Call {
     }
 
     /// Sends a whole response message.
-    fn send_message(self, bytes: Vec<u8>) {
+    fn send_message(self, operation: &'static str, bytes: Vec<u8>) {
+        let length = bytes.len() as u64;
         let mut response = self.message(ResponseBody::Whole(bytes.into()));
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         response.headers_mut().insert(RESPONSE_TIME, micros.into());
+        if let Some(statistics) = self.connection.app.executor.statistics() {
+            let head = http::head_bytes(STATUS_LINE, response.headers());
+            statistics.record(operation, self.sample(head + length));
+        }
         self.send(response);
+    }
+
+    /// What it took so far.
+    fn sample(&self, response_bytes: u64) -> Sample {
+        Sample {
+            took: self.started.elapsed(),
+            in_providers: self.meter.in_providers(),
+            request_bytes: self.request_bytes,
+            response_bytes,
+        }
     }
 
     /// A response that is a CIM message: HTTP status 200, whatever the message says.

@@ -5,6 +5,7 @@ use crate::connection::Connection;
 use crate::execute::Answer;
 use crate::metrics::OperationIndex;
 use crate::server::App;
+use cimwright_broker::statistics::{Sample, Statistics};
 use cimwright_cim::operation::{ClassOptions, InstanceOptions};
 use cimwright_cim::path::key_values_equal;
 use cimwright_cim::{
@@ -355,7 +356,15 @@ impl Exchange {
         let index = OperationIndex::of(&operation);
         let request = Request { namespace: place.namespace.clone(), operation };
         let app = self.app();
-        let answer = app.executor.execute(&self.principal, request).await;
+        let began = Instant::now();
+        let meter = app.executor.statistics().map(Statistics::meter).unwrap_or_default();
+        let answer = meter.measure(app.executor.execute(&self.principal, request)).await;
+        if let Some(statistics) = app.executor.statistics() {
+            // One message may be many operations: its bytes belong to none of them.
+            let sample =
+                Sample { took: began.elapsed(), in_providers: meter.in_providers(), ..Sample::default() };
+            statistics.record(index.name(), sample);
+        }
         let status = answer.as_ref().err().map(|e| e.status);
         app.metrics.operation(index, status, self.started.elapsed());
         answer.map_err(|error| fault_of(&error, representation))
