@@ -8,6 +8,13 @@ const base = process.argv[2];
 const creator = new WSManMessageCreator(base);
 const common = creator.createCommonBody;
 
+// The package has no call for WS-Eventing, nor one for Release. Its headers and its general body fit all the same, once the base of
+// URIs is that of the specification.
+const EVENTING = "http://schemas.xmlsoap.org/ws/2004/08/";
+const ENUMERATION = "http://schemas.xmlsoap.org/ws/2004/09/";
+const eventing = new WSManMessageCreator(EVENTING);
+const enumeration = new WSManMessageCreator(ENUMERATION);
+
 const calls = {
   enumerate: (name) => creator.createXml(creator.createHeader(BaseActions.ENUMERATE, name), common.Enumerate()),
   pull: (name, context) => creator.createXml(creator.createHeader(BaseActions.PULL, name), common.Pull(context)),
@@ -23,6 +30,19 @@ const calls = {
     creator.createXml(
       creator.createHeader(`${base}${name}/RequestStateChange`, name, selector),
       common.RequestStateChange(base + name, state),
+    ),
+  subscribe: (mode, address, dialect, query) =>
+    creator.createXml(
+      creator.createHeader(`${EVENTING}eventing/Subscribe`, "*"),
+      eventing.createBody("Subscribe", "eventing", {
+        Delivery: [{ $: { Mode: mode }, _: address ? eventing.OBJtoXML({ "h:NotifyTo": { "a:Address": address } }) : " " }],
+        Filter: [{ $: { Dialect: dialect }, _: query }],
+      }),
+    ),
+  release: (context) =>
+    creator.createXml(
+      creator.createHeader(`${ENUMERATION}enumeration/Release`, "*"),
+      enumeration.createBody("Release", "enumeration", { EnumerationContext: context }),
     ),
 };
 

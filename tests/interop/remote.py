@@ -14,13 +14,16 @@ DMTF = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 ANONYMOUS = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"
-S, A, W, N = (f"{{{NAMESPACES[p]}}}" for p in ("s", "wsa", "wsman", "wsen"))
+S, A, W, N, E = (f"{{{NAMESPACES[p]}}}" for p in ("s", "wsa", "wsman", "wsen", "wse"))
+EVENTING = NAMESPACES["wse"]
+PULL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/Pull"
+PUSH = f"{EVENTING}/DeliveryModes/Push"
 
 
-def connect(user="ada"):
+def connect(user="ada", url=HTTP, password=None):
     """pypsrp's WSMan as this user, over plain HTTP on loopback."""
-    address = urllib.parse.urlsplit(HTTP)
-    password = os.environ[f"INTEROP_PASSWORD_{user.upper()}"].encode()
+    address = urllib.parse.urlsplit(url)
+    password = (password or os.environ[f"INTEROP_PASSWORD_{user.upper()}"]).encode()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return WSMan(
@@ -135,12 +138,73 @@ class Remote:
         found = properties(output)
         return int(found.pop("ReturnValue")), found
 
+    def subscribe(self, query, url=None):
+        """Subscribes to the events of a query: they are sent to the URL, or are fetched if there is none."""
+        body = ET.Element(f"{E}Subscribe")
+        delivery = ET.SubElement(body, f"{E}Delivery", {"Mode": PUSH if url else PULL})
+        if url:
+            ET.SubElement(ET.SubElement(delivery, f"{E}NotifyTo"), f"{A}Address").text = url
+        ET.SubElement(body, f"{E}Expires").text = "PT10M"
+        ET.SubElement(body, f"{W}Filter", {"Dialect": WQL}).text = query
+        answer = self.eventing("Subscribe", body)[0]
+        return Subscription(self, answer.findtext(f".//{E}Identifier"), answer.findtext(f"{N}EnumerationContext"))
+
+    def eventing(self, action, body=None, identifier=None):
+        """One request of WS-Eventing by a `Subscriber`; the body of its answer."""
+        self.wsman.identifier = identifier
+        try:
+            resource = ET.Element(f"{E}{action}") if body is None else body
+            keys = self.selector_set(None)
+            answer = self.wsman.invoke(f"{EVENTING}/{action}", self.uri("*"), resource, selector_set=keys)
+        finally:
+            self.wsman.identifier = None
+        return answer.find(f"{S}Body")
+
     def start(self, name, keys, method, **parameters):
         """Calls a method that has to start a job, and gives the job."""
         value, output = self.invoke(name, keys, method, **parameters)
         assert value == 4096, f"{method} returned {value}"
         job = next(e for e in output.values() if isinstance(e, ET.Element))
         return RemoteJob(self, job)
+
+
+class Subscription:
+    """Events of a namespace: fetched, or sent to a sink."""
+
+    def __init__(self, remote, identifier, context):
+        self.remote = remote
+        self.identifier = identifier
+        self.context = context
+
+    def fetch(self):
+        """Waits a while for events; gives those that there are."""
+        body = ET.Element(f"{N}Pull")
+        ET.SubElement(body, f"{N}EnumerationContext").text = self.context
+        ET.SubElement(body, f"{N}MaxTime").text = "PT1S"
+        ET.SubElement(body, f"{N}MaxElements").text = "100"
+        keys = self.remote.selector_set(None)
+        try:
+            answer = self.remote.wsman.pull(self.remote.uri("*"), resource=body, selector_set=keys)[0]
+        except WSManFaultError as raised:
+            assert "TimedOut" in str(raised), raised
+            return []
+        self.context = answer.findtext(f"{N}EnumerationContext")
+        return list(answer.find(f"{N}Items"))
+
+    def end(self):
+        """Unsubscribes."""
+        self.remote.eventing("Unsubscribe", identifier=self.identifier)
+
+
+def life(events, job_id):
+    """What events tell about a job: their classes and its states."""
+    found = []
+    for event in events:
+        source = properties(event)["SourceInstance"]
+        job = properties(source)
+        if job["InstanceID"] == job_id:
+            found.append((local(event), int(job["JobState"])))
+    return found
 
 
 class RemoteJob:

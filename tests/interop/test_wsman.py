@@ -1,16 +1,70 @@
 """The story of a job over WS-Management, told by pypsrp in all three namespaces."""
 
+import signal
+import unittest
 import xml.etree.ElementTree as ET
 
+import computers
 import remote
-from harness import COMPLETED, DONE, EXCEPTION, MIB, STARTED, TERMINATE, TERMINATED, V1, V2, Case, random_image, wait_until
-from remote import Remote, fault, local, properties
+from harness import (
+    COMPLETED,
+    DONE,
+    EXCEPTION,
+    KILLED,
+    MIB,
+    RUNNING,
+    STARTED,
+    TERMINATE,
+    TERMINATED,
+    V1,
+    V2,
+    Case,
+    random_image,
+    wait_until,
+)
+from remote import Remote, RemoteJob, fault, life, local, properties
+from test_eventing import Sink, Subscriber
 
-REPLICATION = "root/microsoft/windows/storagereplica"
+TASKS = "MSFT_WvrAdminTasks"
 SERVICE = "Cimwright_DemoService"
 
 
-class WsmanStory(Case):
+class Listening:
+    """A test that hears of jobs in both ways: it fetches events, and a sink of its own is sent them."""
+
+    def connect(self, *where):
+        """pypsrp, as `remote.connect` has it, that can name its subscriptions."""
+        self.wsman = remote.connect(*where)
+        self.wsman.__class__ = Subscriber
+        self.addCleanup(self.wsman.close)
+        self.remote = Remote(self.wsman, self.namespace, self.family)
+
+    def listen(self, name):
+        """Subscribes twice to the life of the jobs of this class."""
+        query = f'SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA "{name}"'
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        fetched, sent = self.remote.subscribe(query), self.remote.subscribe(query, sink.url)
+        self.addCleanup(fetched.end)
+        self.addCleanup(sent.end)
+        return fetched, sink
+
+    def assert_told(self, listening, job, end):
+        """The whole life of the job has been told, once in each way."""
+        fetched, sink = listening
+        key, events = job.keys["InstanceID"], []
+
+        def all_told():
+            events.extend(fetched.fetch())
+            # What has failed already when it is made has one event only.
+            return all(life(told, key)[-1:] and life(told, key)[-1][1] == end for told in (events, sink.events()))
+
+        wait_until(all_told, f"the end of {key} to be told in both ways")
+        for told in (events, sink.events()):
+            self.assertEqual(life(told, key)[0][0], "CIM_InstCreation")
+
+
+class WsmanStory(Listening, Case):
     """What is the same in both Hyper-V namespaces."""
 
     family = "wmi"
@@ -19,9 +73,7 @@ class WsmanStory(Case):
 
     def setUp(self):
         super().setUp()
-        self.wsman = remote.connect()
-        self.addCleanup(self.wsman.close)
-        self.remote = Remote(self.wsman, self.namespace, self.family)
+        self.connect()
 
     def service_keys(self, name=SERVICE):
         items = self.remote.enumerate(name, mode="EnumerateEPR")
@@ -71,6 +123,16 @@ class WsmanStory(Case):
         value, _ = job.invoke("RequestStateChange", RequestedState=str(TERMINATE))
         self.assertIn(value, (DONE, STARTED))
         self.assertEqual(int(job.wait()["JobState"]), TERMINATED)
+
+    def test_the_life_of_a_job_is_told(self):
+        name = self.demo_job("complete").name
+        listening = self.listen(name)
+        job = self.demo_job()
+        self.finish_job(job)
+        self.assert_told(listening, job, COMPLETED)
+        cancelled = self.demo_job()
+        cancelled.invoke("RequestStateChange", RequestedState=str(TERMINATE))
+        self.assert_told(listening, cancelled, TERMINATED)
 
     def test_enumerations_give_the_same_in_every_form(self):
         jobs = [self.demo_job("complete") for _ in range(5)]
@@ -171,26 +233,104 @@ class V1Story(WsmanStory):
 del WsmanStory
 
 
-class ReplicationStory(Case):
-    """root/microsoft/windows/storagereplica, where GetError gives an embedded instance."""
+class ReplicationStory(Listening, unittest.TestCase):
+    """root/microsoft/windows/storagereplica, where GetError gives an embedded instance. On computers of its own."""
+
+    namespace = computers.NAMESPACE
+    family = "wmi"
+
+    def setUp(self):
+        self.alpha, self.beta = self.enterContext(computers.computers("alpha", "beta"))
+        self.connect("sara", self.alpha.url, computers.PASSWORD)
+
+    def tasks(self, method, **parameters):
+        """Calls a method of replication; gives the return value and the output parameters."""
+        return self.remote.invoke(TASKS, None, method, **parameters)
+
+    def new_group(self, name, computer, volume):
+        """Makes a group of a volume; the method answers when it is made."""
+        log = {"LogVolumeName": str(computer.root / f"{name}.log"), "LogSizeInBytes": str(2 * MIB)}
+        value, _ = self.tasks("NewSrGroup", ComputerName=computer.name, Name=name, VolumeName=[volume], **log)
+        self.assertEqual(value, DONE)
+
+    def jobs(self):
+        """The jobs that sara asked for, by their keys."""
+        items = self.remote.enumerate("MSFT_SrJob", mode="EnumerateObjectAndEPR", most=100)
+        shown = [(properties(item[0]), item[1]) for item in items]
+        return {job["InstanceID"]: epr for job, epr in shown if job["Owner"] == "sara"}
+
+    def job_of(self, before):
+        """The job that a call has left."""
+        new = {key: epr for key, epr in self.jobs().items() if key not in before}
+        self.assertEqual(len(new), 1)
+        return RemoteJob(self.remote, *new.values())
+
+    def test_a_job_that_ends_well(self):
+        listening = self.listen("MSFT_SrJob")
+        job = self.remote.start(
+            TASKS, None, "WvrCreateReplicationGroup", ReplicationGroupName="G",
+            VolumeNames=[self.alpha.volume("v", MIB)], LogPath=str(self.alpha.root / "log"),
+        )
+        self.assertEqual(job.name, "MSFT_SrJob")
+        ended = job.wait()
+        self.assertEqual(int(ended["JobState"]), COMPLETED, ended)
+        self.assertEqual(ended["OperationalStatus"], ["2", "17"])
+        self.assertIsNone(job.error())
+        self.assertIn(job.keys["InstanceID"], self.jobs())
+        query = f"SELECT * FROM MSFT_SrJob WHERE InstanceID = '{job.keys['InstanceID']}'"
+        (found,) = self.remote.enumerate(query=query)
+        self.assertEqual(properties(found)["JobState"], str(COMPLETED))
+        (group,) = self.remote.enumerate("MSFT_WvrReplicationGroup")
+        self.assertEqual(properties(group)["Name"], "G")
+        self.assert_told(listening, job, COMPLETED)
 
     def test_the_reason_of_a_failure_is_an_embedded_instance(self):
-        wsman = remote.connect()
-        self.addCleanup(wsman.close)
-        there = Remote(wsman, REPLICATION)
-        value, output = there.invoke(
-            "MSFT_WvrAdminTasks", None, "WvrCreateReplicationGroup", ReplicationGroupName="soap",
-            VolumeNames=[str(self.directory / "missing.raw")], LogPath=str(self.directory / "log"),
+        listening = self.listen("MSFT_SrJob")
+        value, _ = self.tasks(
+            "WvrCreateReplicationGroup", ReplicationGroupName="soap",
+            VolumeNames=[str(self.alpha.root / "missing")], LogPath=str(self.alpha.root / "log"),
         )
-        self.assertNotEqual(value, 0)
+        self.assertNotIn(value, (DONE, STARTED))
         # The refused call has left a job with the reason.
-        jobs = [remote.properties(i) for i in there.enumerate("MSFT_SrJob", most=100)]
-        failed = [j["InstanceID"] for j in jobs if int(j["JobState"]) == EXCEPTION]
-        self.assertTrue(failed, (value, output, jobs))
-        errors = [there.invoke("MSFT_SrJob", {"InstanceID": i}, "GetError") for i in failed]
-        for value, output in errors:
-            self.assertEqual(value, 0)
-            error = output["Error"]
-            self.assertIsInstance(error, ET.Element)
-            self.assertTrue(error.get(f"{remote.XSI}type").endswith(":CIM_Error_Type"))
-        self.assertTrue(any(properties(o["Error"])["MessageID"].startswith("CWREPL") for _, o in errors))
+        job = self.job_of(())
+        self.assertEqual(int(job.get()["JobState"]), EXCEPTION)
+        value, output = job.invoke("GetError")
+        self.assertEqual(value, 0)
+        error = output["Error"]
+        self.assertTrue(error.get(f"{remote.XSI}type").endswith(":CIM_Error_Type"))
+        self.assertEqual(properties(error)["MessageID"], "CWREPL1001")
+        self.assert_told(listening, job, EXCEPTION)
+
+    def test_a_job_that_is_cancelled(self):
+        self.new_group("A", self.alpha, self.alpha.volume("v", MIB))
+        self.new_group("B", self.beta, self.beta.volume("v", MIB))
+        value, _ = self.tasks(
+            "CreatePartnership", SourceRGName="A", DestinationComputerName="beta", DestinationRGName="B",
+            PreventReplication="true",
+        )
+        self.assertEqual(value, DONE)
+        self.beta.stop(signal.SIGKILL)
+        listening = self.listen("MSFT_SrJob")
+        for cancel, parameters, end in [
+            ("RequestStateChange", {"RequestedState": str(TERMINATE)}, TERMINATED),
+            ("KillJob", {"DeleteOnKill": "false"}, KILLED),
+        ]:
+            with self.subTest(cancel):
+                # A job that goes on for a while: it follows a copy that does not begin, because it is paused.
+                before = self.jobs()
+                value, _ = self.tasks("SyncGroup", Name="A")
+                self.assertEqual(value, STARTED)
+                job = self.job_of(before)
+                self.assertEqual(self.tasks("SuspendGroup", Name="A")[0], DONE)
+                self.assertEqual(int(job.get()["JobState"]), RUNNING)
+                self.assertIsNone(job.error())
+                value, _ = job.invoke(cancel, **parameters)
+                self.assertIn(value, (DONE, STARTED))
+                self.assertEqual(int(job.wait()["JobState"]), end)
+                self.assert_told(listening, job, end)
+
+
+class ReplicationStoryOfCmdlets(ReplicationStory):
+    """The same with the DMTF's resource URIs, as Windows' CIM cmdlets write them."""
+
+    family = "dmtf"
