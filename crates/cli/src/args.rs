@@ -1,7 +1,7 @@
 //! The options that lead to a server, the same for every command that asks one.
 
 use crate::exit::{CliError, Exit, remark};
-use cimwright_client::{Address, Credentials, Endpoint};
+use cimwright_client::{Address, Credentials, Endpoint, Identity};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,14 @@ pub(crate) struct ConnectArgs {
     #[arg(long, conflicts_with = "ca")]
     pub(crate) insecure: bool,
 
+    /// Certificate in PEM that shows the server who asks, over https
+    #[arg(long, value_name = "FILE", env = "CIMWRIGHT_CERT")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM. Without it, the file of the certificate holds the key as well
+    #[arg(long, value_name = "FILE", env = "CIMWRIGHT_KEY", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -66,6 +74,7 @@ impl ConnectArgs {
         };
         endpoint.tls.ca_file = self.ca.clone();
         endpoint.tls.insecure = self.insecure;
+        endpoint.tls.identity = self.identity(&endpoint)?;
         endpoint.credentials = match (&self.user, &self.password_file) {
             (None, None) => None,
             (Some(user), Some(file)) => {
@@ -93,6 +102,19 @@ impl ConnectArgs {
             ));
         }
         Ok(endpoint)
+    }
+}
+
+impl ConnectArgs {
+    /// The certificate to show, which needs TLS to be shown over.
+    fn identity(&self, endpoint: &Endpoint) -> Result<Option<Identity>, CliError> {
+        let Some(certificate) = &self.cert else { return Ok(None) };
+        if !matches!(endpoint.address, Address::Tcp { tls: true, .. }) {
+            return Err(CliError::usage("--cert needs an address with https://")
+                .advise("name it with --url; over the unix socket the server knows its users by their uid"));
+        }
+        let key = self.key.clone().unwrap_or_else(|| certificate.clone());
+        Ok(Some(Identity { certificate: certificate.clone(), key }))
     }
 }
 
@@ -153,6 +175,19 @@ mod tests {
             a.password_file = Some("/nonexistent".into());
         });
         assert_eq!(missing.unwrap_err().exit, Exit::Trouble);
+    }
+
+    #[test]
+    fn a_certificate_needs_tls() {
+        let certificate = |url: &str| {
+            let url = Some(url.to_owned()).filter(|u| !u.is_empty());
+            with(|a| (a.url, a.cert) = (url, Some("/c.pem".into())))
+        };
+        let identity = certificate("https://box").unwrap().tls.identity.unwrap();
+        assert_eq!(identity.key, identity.certificate);
+        for url in ["http://box", "", "unix:///s"] {
+            assert_eq!(certificate(url).unwrap_err().exit, Exit::Usage, "{url}");
+        }
     }
 
     #[test]

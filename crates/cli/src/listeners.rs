@@ -58,6 +58,7 @@ pub(crate) fn start(config: &Config, indications: &Indications) {
     let tls = TlsOptions {
         ca_file: Some(settings.ca.clone()).filter(|f| !f.as_os_str().is_empty()),
         insecure: !settings.verify_tls,
+        identity: None,
     };
     indications.start(Arc::new(Listeners::new(tls, Duration::from_millis(settings.delivery_timeout_ms))));
 }

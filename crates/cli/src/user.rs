@@ -3,7 +3,8 @@
 use crate::exit::{CliError, Exit};
 use crate::state_directory;
 use cimwright_sdk::Role;
-use cimwright_server::auth::users::UsersFile;
+use cimwright_server::auth::Thumbprint;
+use cimwright_server::auth::users::{Credentials, UsersFile};
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
 use std::io::Read;
@@ -18,7 +19,7 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add a user, or with --replace give an existing one a new password and role.
+    /// Add a user, or with --replace give an existing one a new role and new credentials.
     Add {
         /// Name the user logs in with.
         name: String,
@@ -26,11 +27,15 @@ enum UserCommand {
         #[arg(long, value_enum)]
         role: RoleName,
         /// Read the password from standard input (one line); the only way, so that it is seen in no list of processes.
-        #[arg(long, required = true)]
+        #[arg(long, required_unless_present = "certificate")]
         password_stdin: bool,
+        /// Certificate in PEM that the user shows over https; may be given several times. Which authorities are trusted is set with
+        /// tls.client_ca in the configuration of the server.
+        #[arg(long, value_name = "FILE")]
+        certificate: Vec<PathBuf>,
         /// Also let the user log in with NTLM (WS-Management over HTTP). The hash that this needs is as good as the password for
         /// whoever can read the users file.
-        #[arg(long)]
+        #[arg(long, requires = "password_stdin")]
         ntlm: bool,
         /// Replace a user of that name.
         #[arg(long)]
@@ -88,22 +93,14 @@ pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
 
 fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
     match command {
-        UserCommand::Add { name, role, password_stdin: _, ntlm, replace, state } => {
-            let mut password = String::new();
-            std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
-            let password = password.lines().next().unwrap_or_default();
-            if password.is_empty() {
-                return Err(
-                    "standard input holds no password; try: echo SECRET | cimwright user add …".into()
-                );
-            }
+        UserCommand::Add { name, role, password_stdin, certificate, ntlm, replace, state } => {
+            let credentials = Credentials {
+                password: password_stdin.then(read_password).transpose()?,
+                ntlm,
+                certificates: certificate.iter().map(|f| Thumbprint::of_file(f)).collect::<Result<_, _>>()?,
+            };
             state_directory::make(&state)?;
-            let users = UsersFile::in_state(&state);
-            if ntlm {
-                users.add_for_ntlm(&name, role.into(), password, replace)?;
-            } else {
-                users.add(&name, role.into(), password, replace)?;
-            }
+            UsersFile::in_state(&state).add_with(&name, role.into(), &credentials, replace)?;
         }
         UserCommand::Rm { name, state } => UsersFile::in_state(&state).remove(&name)?,
         UserCommand::Ls { state } => {
@@ -113,4 +110,15 @@ fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// The first line of standard input.
+fn read_password() -> Result<String, Box<dyn Error>> {
+    let mut password = String::new();
+    std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
+    let password = password.lines().next().unwrap_or_default();
+    if password.is_empty() {
+        return Err("standard input holds no password; try: echo SECRET | cimwright user add …".into());
+    }
+    Ok(password.to_owned())
 }

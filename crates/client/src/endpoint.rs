@@ -67,6 +67,17 @@ pub struct TlsOptions {
     pub ca_file: Option<PathBuf>,
     /// Accept every certificate. The connection is then encrypted but may end at anybody.
     pub insecure: bool,
+    /// What the client shows if the server asks who it is.
+    pub identity: Option<Identity>,
+}
+
+/// A client certificate and its private key, as files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, with the chain behind it if the server does not know that.
+    pub certificate: PathBuf,
+    /// Its private key. May be the same file.
+    pub key: PathBuf,
 }
 
 /// A text that names no endpoint.

@@ -20,7 +20,7 @@ mod wire;
 mod wsman;
 
 pub use client::{Client, MethodAnswer};
-pub use endpoint::{Address, Credentials, Endpoint, EndpointError, Protocol, TlsOptions};
+pub use endpoint::{Address, Credentials, Endpoint, EndpointError, Identity, Protocol, TlsOptions};
 pub use error::ClientError;
 pub use export::Exporter;
 pub use listener::{Listener, Taker};

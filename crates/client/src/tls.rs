@@ -1,11 +1,12 @@
 //! TLS with the system's trust, with a file of one's own, or with none.
 
-use crate::endpoint::TlsOptions;
+use crate::endpoint::{Identity, TlsOptions};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,9 +26,7 @@ pub(crate) fn config(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> 
         .map_err(|e| e.to_string())?;
     if options.insecure {
         let verifier = Arc::new(AnyCertificate(provider));
-        return Ok(Arc::new(
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth(),
-        ));
+        return identify(builder.dangerous().with_custom_certificate_verifier(verifier), options);
     }
     let mut roots = RootCertStore::empty();
     match &options.ca_file {
@@ -44,7 +43,26 @@ pub(crate) fn config(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> 
             }
         }
     }
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    identify(builder.with_root_certificates(roots), options)
+}
+
+/// With the certificate that the client shows, if it has one.
+fn identify(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    options: &TlsOptions,
+) -> Result<Arc<ClientConfig>, String> {
+    let Some(Identity { certificate, key }) = &options.identity else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let told = |file: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| told(certificate, &e))?;
+    if chain.is_empty() {
+        return Err(told(certificate, &"it holds no certificate in PEM form"));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, &e))?;
+    builder.with_client_auth_cert(chain, secret).map(Arc::new).map_err(|e| told(certificate, &e))
 }
 
 /// What a listener needs to speak TLS: a certificate chain and its private key, both in PEM.
@@ -56,7 +74,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<rustls::Serve
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| told(certificate, &e))?;
-    let key_der = rustls::pki_types::PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, &e))?;
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, &e))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

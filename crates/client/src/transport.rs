@@ -1,6 +1,6 @@
 //! HTTP to a server: one keep-alive connection, made again when it went stale.
 
-use crate::endpoint::{Address, Endpoint};
+use crate::endpoint::{Address, Endpoint, Protocol};
 use crate::error::ClientError;
 use crate::tls;
 use base64::Engine;
@@ -28,6 +28,9 @@ use tokio_rustls::TlsConnector;
 /// A request that must not be sent twice uses a connection only if it was idle for less: servers close idle ones, and one that
 /// closes while the request travels leaves open whether it was read.
 const FRESH: Duration = Duration::from_secs(4);
+
+/// How a client of WS-Management says that its certificate tells who it is (DSP0226 annex C).
+const MUTUAL: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual";
 
 /// The way to one server.
 pub(crate) struct Transport {
@@ -72,12 +75,18 @@ impl Transport {
                 Some(tls::config(&endpoint.tls).map_err(|reason| ClientError::Tls {
                     endpoint: endpoint.to_string(),
                     reason,
-                    advice: "name a readable PEM file with the certificates to trust",
+                    advice: "name readable PEM files: the certificates to trust, and an own certificate with its key",
                 })?)
             }
             Address::Tcp { .. } | Address::Unix(_) => None,
         };
-        let authorization = endpoint.credentials.as_ref().and_then(|c| {
+        let mutual = || {
+            // Windows wants to be told that the certificate is all there is; others take it without a word.
+            let own =
+                tls.is_some() && endpoint.tls.identity.is_some() && endpoint.protocol == Protocol::WsMan;
+            own.then(|| HeaderValue::from_static(MUTUAL))
+        };
+        let authorization = endpoint.credentials.as_ref().map_or_else(mutual, |c| {
             let pair = format!("{}:{}", c.user, c.password);
             let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
             let mut value = HeaderValue::try_from(text).ok()?;

@@ -1,7 +1,7 @@
 //! One connection: requests come in, answers go out, until one side has had enough.
 
 use crate::Principal;
-use crate::auth::{ConnectionLogin, Refused, Transport};
+use crate::auth::{Asker, Channel, ConnectionLogin, Refused, Transport};
 use crate::body::ResponseBody;
 use crate::http;
 use crate::progress::{Patience, Progress, Watched};
@@ -32,12 +32,19 @@ pub(crate) struct Connection {
     principal: Option<Arc<Principal>>,
     /// The login of several messages, if the client went through one.
     pub(crate) login: ConnectionLogin,
+    /// What is known of its TLS.
+    channel: Option<Channel>,
     progress: Arc<Progress>,
 }
 
 impl Connection {
     /// A connection that was just accepted, on a listener with this port.
-    pub(crate) fn new(app: Arc<App>, transport: Transport, port: Option<u16>) -> Self {
+    pub(crate) fn new(
+        app: Arc<App>,
+        transport: Transport,
+        channel: Option<Channel>,
+        port: Option<u16>,
+    ) -> Self {
         let limits = &app.limits;
         let patience = Patience {
             head: limits.header_read_timeout(),
@@ -52,7 +59,8 @@ impl Connection {
         };
         let principal = app.auth.connected(&transport);
         let login = ConnectionLogin::default();
-        Self { transport, host, principal, login, progress: Arc::new(Progress::new(patience)), app }
+        let progress = Arc::new(Progress::new(patience));
+        Self { transport, host, principal, login, channel, progress, app }
     }
 
     /// Who asks.
@@ -60,8 +68,13 @@ impl Connection {
     /// # Errors
     /// Why it cannot be told.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Refused> {
-        let principal = self.principal.as_ref();
-        self.app.auth.authenticate(headers, &self.transport, principal, &self.login).await
+        let asker = Asker {
+            transport: &self.transport,
+            channel: self.channel,
+            connected: self.principal.as_ref(),
+            login: &self.login,
+        };
+        self.app.auth.authenticate(headers, &asker).await
     }
 }
 

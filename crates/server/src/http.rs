@@ -61,7 +61,7 @@ pub(crate) fn refuse(why: Refused, connection: &Connection) -> Response<Response
     app.metrics.refused(why);
     tracing::debug!(transport = ?connection.transport, reason = why.name(), "refused");
     let status = match why {
-        Refused::Missing | Refused::Malformed | Refused::Wrong | Refused::Continue => {
+        Refused::Missing | Refused::Malformed | Refused::Wrong | Refused::Continue | Refused::Certificate => {
             StatusCode::UNAUTHORIZED
         }
         Refused::Insecure => StatusCode::FORBIDDEN,

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, LimitsConfig, WsmanConfig};
 use crate::connection::{self, Connection};
 use crate::execute::Execute;
 use crate::metrics::Metrics;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Tls, TlsError};
 use crate::wsman::contexts::{ContextLimits, Contexts};
 use cimwright_codec::cimxml::Limits;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub struct Server {
     app: Arc<App>,
     life: watch::Sender<Life>,
     http: Vec<TcpListener>,
-    https: Vec<(TcpListener, TlsAcceptor)>,
+    https: Vec<(TcpListener, Tls)>,
     unix: Option<(UnixListener, SocketFile)>,
     /// How many of the listeners for HTTP and HTTPS, from the first on, are not WS-Management's own.
     own: (usize, usize),
@@ -189,8 +189,8 @@ impl Server {
         let https = if server.https.is_empty() && server.wsman_tls.is_empty() {
             Vec::new()
         } else {
-            let acceptor = TlsAcceptor::from(tls::server_config(config)?);
-            let listen = |address: &SocketAddr| Ok((listen(*address)?, acceptor.clone()));
+            let tls = tls::server_config(config)?;
+            let listen = |address: &SocketAddr| Ok((listen(*address)?, tls.clone()));
             server
                 .https
                 .iter()
@@ -248,8 +248,8 @@ impl Server {
         for listener in http {
             listeners.spawn(accept_tcp(listener, None, Arc::clone(&app), life.subscribe()));
         }
-        for (listener, acceptor) in https {
-            listeners.spawn(accept_tcp(listener, Some(acceptor), Arc::clone(&app), life.subscribe()));
+        for (listener, tls) in https {
+            listeners.spawn(accept_tcp(listener, Some(tls), Arc::clone(&app), life.subscribe()));
         }
         if let Some((listener, file)) = unix {
             listeners.spawn(accept_unix(listener, file, Arc::clone(&app), life.subscribe()));
@@ -279,12 +279,7 @@ impl Server {
     }
 }
 
-async fn accept_tcp(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    app: Arc<App>,
-    mut life: watch::Receiver<Life>,
-) {
+async fn accept_tcp(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, mut life: watch::Receiver<Life>) {
     let port = listener.local_addr().ok().map(|a| a.port());
     loop {
         let accepted = tokio::select! {
@@ -312,14 +307,16 @@ async fn accept_tcp(
             let _admitted = admitted;
             let _open = task_app.metrics.connection();
             let app = Arc::clone(&task_app);
-            let Some(acceptor) = tls else {
-                let connection = Connection::new(app, Transport::Http(peer), port);
+            let Some(tls) = tls else {
+                let connection = Connection::new(app, Transport::Http(peer), None, port);
                 return connection::serve(stream, connection, life).await;
             };
             let time = app.limits.header_read_timeout();
+            let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
             match tokio::time::timeout(time, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
-                    let connection = Connection::new(app, Transport::Https(peer), port);
+                    let channel = tls.channel(stream.get_ref().1);
+                    let connection = Connection::new(app, Transport::Https(peer), Some(channel), port);
                     connection::serve(stream, connection, life).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
@@ -361,7 +358,7 @@ async fn accept_unix(
         app.connections.spawn(async move {
             let _permit = permit;
             let _open = task_app.metrics.connection();
-            let connection = Connection::new(Arc::clone(&task_app), Transport::Unix { uid }, None);
+            let connection = Connection::new(Arc::clone(&task_app), Transport::Unix { uid }, None, None);
             connection::serve(stream, connection, life).await;
         });
     }

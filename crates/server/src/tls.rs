@@ -1,11 +1,15 @@
-//! The certificate: the configured one, or one the server makes for itself at its first start.
+//! TLS: the certificate, which is the configured one or one the server makes for itself at its first start, and whose certificates
+//! clients may show.
 
 use crate::auth::users::{private_directory, write_private};
-use crate::config::{Config, host_name};
+use crate::auth::{BindingHash, Channel, Thumbprint};
+use crate::config::{ClientCertificates, Config, host_name};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,11 +42,29 @@ pub enum TlsError {
     Making(#[from] rcgen::Error),
 }
 
-/// The settings for TLS 1.2 and 1.3 with the server's certificate, which is made first if there is none.
+/// TLS as this server speaks it.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// TLS 1.2 and 1.3 with the server's certificate.
+    pub(crate) config: Arc<ServerConfig>,
+    /// What logins are bound to that come over connections to this certificate.
+    binding: BindingHash,
+}
+
+impl Tls {
+    /// What is known of a connection whose handshake has succeeded.
+    pub(crate) fn channel(&self, connection: &ServerConnection) -> Channel {
+        let certificates = connection.peer_certificates();
+        let client = certificates.and_then(<[_]>::first).map(|certificate| Thumbprint::of(certificate));
+        Channel { client, binding: self.binding }
+    }
+}
+
+/// The settings for TLS 1.2 and 1.3 with the server's certificate, which is made first if there is none, and the authorities of clients.
 ///
 /// # Errors
-/// When the certificate or its key cannot be read, written or used.
-pub fn server_config(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
+/// When the certificate, its key or the authorities cannot be read, written or used.
+pub fn server_config(config: &Config) -> Result<Tls, TlsError> {
     let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => self_signed(config)?,
@@ -61,12 +83,41 @@ pub fn server_config(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
     }
     let secret = PrivateKeyDer::from_pem_slice(&read(&key)?)
         .map_err(|e| unusable(&key, format!("no private key in PEM: {e}")))?;
+    let binding = BindingHash::of_server(&chain[0]);
+    let clients = client_verifier(config)?;
     let mut tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, secret))
+        .and_then(|b| b.with_client_cert_verifier(clients).with_single_cert(chain, secret))
         .map_err(|e| unusable(&certificate, format!("certificate and key cannot be used: {e}")))?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(tls))
+    Ok(Tls { config: Arc::new(tls), binding })
+}
+
+/// Who checks the certificates of clients, if they are asked for any.
+fn client_verifier(config: &Config) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(file) = &config.tls.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let unusable = |problem: String| TlsError::Unusable {
+        path: file.clone(),
+        problem,
+        action: "give the certificates of the authorities in PEM, or take tls.client_ca out of the configuration",
+    };
+    let pem = read(file)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|e| unusable(format!("no certificate in PEM: {e}")))?;
+        roots.add(certificate).map_err(|e| unusable(format!("a certificate cannot be used: {e}")))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = match config.tls.client_certificates {
+        ClientCertificates::Optional => verifier.allow_unauthenticated(),
+        ClientCertificates::Required => verifier,
+    };
+    let built = verifier.build().map_err(|e| unusable(format!("the authorities cannot be used: {e}")))?;
+    Ok(built)
 }
 
 /// The server's own certificate and key in the state directory, made if one of them is missing.

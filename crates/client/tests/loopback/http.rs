@@ -242,7 +242,7 @@ async fn a_certificate_is_trusted_when_named_or_when_told_so() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ca.pem");
     std::fs::write(&file, made.cert.pem()).unwrap();
-    endpoint.tls = cimwright_client::TlsOptions { ca_file: Some(file.clone()), insecure: false };
+    endpoint.tls = cimwright_client::TlsOptions { ca_file: Some(file.clone()), ..Default::default() };
     let client = Client::connect(endpoint.clone()).await.unwrap();
     client.get_instance(&path(), None).await.unwrap();
 

@@ -5,6 +5,7 @@
 //! unknown user costs as much as a wrong password, and the answer to a failure comes later and later. The right password is
 //! never kept waiting, so nobody can lock out somebody else.
 
+use super::certificate::Thumbprint;
 use super::users::{Fingerprint, MAX_PASSWORD_BYTES, User, UsersFile, argon2, check_name};
 use crate::Principal;
 use argon2::PasswordVerifier;
@@ -109,8 +110,10 @@ impl BasicAuth {
                 let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
                 (known.users.get(&name).cloned(), known.generation)
             };
-            let hash = user.as_ref().map_or_else(|| NOBODY.to_owned(), |u| u.password.clone());
-            let right = self.check(hash, password.clone()).await?;
+            let hash = user.as_ref().and_then(|user| user.password.clone());
+            let has_password = hash.is_some();
+            let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+            let right = self.check(hash, password.clone()).await? && has_password;
             self.refresh();
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             if known.generation != generation {
@@ -141,6 +144,13 @@ impl BasicAuth {
         let lower = name.to_lowercase();
         let mut alike = known.users.values().filter(|user| user.name.to_lowercase() == lower);
         alike.next().filter(|_| alike.next().is_none()).cloned()
+    }
+
+    /// The user whose certificate this is, as the file has it now.
+    pub(super) fn owner(&self, certificate: Thumbprint) -> Option<User> {
+        self.refresh();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.users.values().find(|user| user.certificates.contains(&certificate)).cloned()
     }
 
     /// Whether anybody may log in with NTLM.

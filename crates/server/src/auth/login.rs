@@ -1,5 +1,6 @@
 //! The login that a connection goes through with `Negotiate` or `NTLM`, and what is left of it: the user, and the keys.
 
+use super::channel::Bound;
 use super::negotiate::kerberos::{Keytab, Seen};
 use super::negotiate::{self, Failed, Login, Proof, Side, Step, TO_UNIX_EPOCH};
 use super::users::User;
@@ -57,6 +58,7 @@ impl ConnectionLogin {
         (scheme, token): (&str, &str),
         computer: &str,
         kerberos: Option<(&Keytab, &Seen)>,
+        bound: Bound,
         find: impl Fn(&str) -> Option<User>,
     ) -> Result<Heard, Unheard> {
         let mut random = [0; 8];
@@ -67,7 +69,7 @@ impl ConnectionLogin {
             computer,
             random,
             filetime: (since_1970 + Duration::from_secs(TO_UNIX_EPOCH)).as_micros() as u64 * 10,
-            channel: None,
+            bound,
             kerberos,
             find: |name: &str| find(name).and_then(|user| Some((user.name, user.nt_hash?))),
         };

@@ -1,14 +1,17 @@
 //! Who asks. Nothing reaches the broker without a [`Principal`], and in this crate only this module makes one.
 
 mod basic;
+mod certificate;
+mod channel;
 mod login;
 mod negotiate;
 mod peer;
 pub mod users;
 
 use crate::Principal;
-use crate::config::{AuthConfig, UnixPeer};
+use crate::config::{AuthConfig, ChannelBinding, UnixPeer};
 use basic::BasicAuth;
+use channel::Bound;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use login::{Heard, Unheard};
 use negotiate::Proof;
@@ -21,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use users::UsersFile;
 
+pub use certificate::Thumbprint;
+pub(crate) use channel::{BindingHash, Channel};
 pub(crate) use login::ConnectionLogin;
 pub use negotiate::read_untrusted;
 pub(crate) use negotiate::sealed_protocol;
@@ -72,12 +77,24 @@ pub enum Refused {
     Unavailable,
     /// The login is not at its end; the client has to answer.
     Continue,
+    /// The client certificate is nobody's, or there is none although the client says so.
+    Certificate,
 }
+
+/// What the client says who logs in with the certificate alone (DSP0226 annex C, `https/mutual`; Windows does the same).
+const MUTUAL: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual";
 
 impl Refused {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Missing, Self::Malformed, Self::Wrong, Self::Insecure, Self::Unavailable, Self::Continue];
+    pub const ALL: [Self; 7] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Wrong,
+        Self::Insecure,
+        Self::Unavailable,
+        Self::Continue,
+        Self::Certificate,
+    ];
 
     /// A short name, for metrics.
     pub fn name(self) -> &'static str {
@@ -88,6 +105,7 @@ impl Refused {
             Self::Insecure => "insecure",
             Self::Unavailable => "unavailable",
             Self::Continue => "continue",
+            Self::Certificate => "certificate",
         }
     }
 
@@ -106,6 +124,10 @@ impl Refused {
             }
             Self::Unavailable => "The password could not be checked. Try again; the server's log says more.",
             Self::Continue => "The login goes on.",
+            Self::Certificate => {
+                "No user of this server has the certificate of this connection. `cimwright user add NAME --certificate \
+                 FILE` gives it to one."
+            }
         }
     }
 }
@@ -119,7 +141,20 @@ pub(crate) struct Authenticator {
     computer: String,
     keytab: Option<Keytab>,
     tickets: Seen,
+    binding: ChannelBinding,
     challenge: HeaderValue,
+}
+
+/// The connection that a request came over, as far as it tells who asks.
+pub(crate) struct Asker<'a> {
+    /// How the client is connected.
+    pub(crate) transport: &'a Transport,
+    /// What is known of its TLS.
+    pub(crate) channel: Option<Channel>,
+    /// The user of a connection that proves by itself whose it is.
+    pub(crate) connected: Option<&'a Arc<Principal>>,
+    /// The login of several messages that the client went through.
+    pub(crate) login: &'a ConnectionLogin,
 }
 
 /// Why an authenticator cannot be made.
@@ -150,6 +185,7 @@ impl Authenticator {
             basic: BasicAuth::new(users).map_err(|_| AuthError::NoRandomness)?,
             keytab: config.keytab.as_deref().map(keytab).transpose()?,
             tickets: Seen::default(),
+            binding: config.channel_binding,
             insecure_basic_over_http: config.insecure_basic_over_http,
             unix_peers: config.unix_peers.clone(),
             own_uid: rustix::process::geteuid().as_raw(),
@@ -166,22 +202,27 @@ impl Authenticator {
         }
     }
 
-    /// Who asks: the user in the header Authorization, or else the user of the connection.
+    /// Who asks: the user in the header Authorization, or else whoever has logged in on the connection, or else the user of the
+    /// connection: of its certificate, or of the process at the other end. A header that is wrong is wrong, whoever the connection's
+    /// user is: with `https/mutual/basic` the certificate is that of a machine, and the header says who is at it.
     ///
     /// # Errors
     /// Why it cannot be told.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
-        transport: &Transport,
-        connected: Option<&Arc<Principal>>,
-        login: &ConnectionLogin,
+        asker: &Asker<'_>,
     ) -> Result<Arc<Principal>, Refused> {
+        let Asker { transport, channel, connected, login } = *asker;
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let header = match (given.next(), given.next()) {
             (header, None) => header,
             (_, Some(_)) => return Err(Refused::Malformed),
         };
+        if header.is_some_and(|header| header.as_bytes().trim_ascii().eq_ignore_ascii_case(MUTUAL.as_bytes()))
+        {
+            return self.owner_of(channel).unwrap_or(Err(Refused::Certificate));
+        }
         let negotiated = header.and_then(negotiated);
         let exposed = matches!(transport, Transport::Http(_))
             && !transport.is_local()
@@ -193,13 +234,15 @@ impl Authenticator {
         }
         let peer = transport.peer().map(|p| p.ip().to_canonical());
         match (header, negotiated) {
-            (None, _) => match login.user() {
-                Some((name, proof)) => self.principal(&name, proof),
-                None => connected.cloned().ok_or(Refused::Missing),
+            (None, _) => match (login.user(), self.owner_of(channel)) {
+                (Some((name, proof)), _) => self.principal(&name, proof),
+                (None, Some(owner)) => owner,
+                (None, None) => connected.cloned().ok_or(Refused::Missing),
             },
             (Some(_), Some(message)) => {
                 let kerberos = self.keytab.as_ref().map(|keytab| (keytab, &self.tickets));
-                match login.hear(message, &self.computer, kerberos, |name| self.basic.find(name)) {
+                let bound = Bound { rule: self.binding, to: channel.map(|channel| channel.binding) };
+                match login.hear(message, &self.computer, kerberos, bound, |name| self.basic.find(name)) {
                     Ok(Heard::Continue) => Err(Refused::Continue),
                     Ok(Heard::Done(name, proof)) => self.principal(&name, proof),
                     Err(Unheard::Malformed) => Err(Refused::Malformed),
@@ -228,6 +271,16 @@ impl Authenticator {
         };
         let user = self.basic.find(name).filter(|user| user.name == name && may(user));
         user.map(|user| Arc::new(Principal::authenticated(user.name, user.role))).ok_or(Refused::Wrong)
+    }
+
+    /// The user of the connection's certificate, if it has one: whoever the users file says it is now.
+    fn owner_of(&self, channel: Option<Channel>) -> Option<Result<Arc<Principal>, Refused>> {
+        let certificate = channel?.client?;
+        let user = self.basic.owner(certificate);
+        Some(
+            user.map(|user| Arc::new(Principal::authenticated(user.name, user.role)))
+                .ok_or(Refused::Certificate),
+        )
     }
 
     /// The values of WWW-Authenticate, the strongest first.
@@ -284,10 +337,10 @@ mod tests {
         for value in authorization {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        let connected = authenticator.connected(&transport);
-        let principal = authenticator
-            .authenticate(&headers, &transport, connected.as_ref(), &ConnectionLogin::default())
-            .await?;
+        let (connected, login) = (authenticator.connected(&transport), ConnectionLogin::default());
+        let (connected, channel) = (connected.as_ref(), None);
+        let asker = Asker { transport: &transport, channel, connected, login: &login };
+        let principal = authenticator.authenticate(&headers, &asker).await?;
         Ok(principal.name().to_owned())
     }
 

@@ -3,6 +3,7 @@
 //! It is written by `cimwright user …` and read by the server, possibly at the same time: a writer holds a lock, writes a new
 //! file and renames it into place, so that a reader sees the old users or the new ones and never a part.
 
+use super::certificate::Thumbprint;
 use super::negotiate::ntlm::NtHash;
 use crate::Role;
 use crate::config::{role_from_name, role_name};
@@ -29,12 +30,27 @@ pub struct User {
     /// What the user may do.
     #[serde(serialize_with = "role_name", deserialize_with = "role_from_name")]
     pub role: Role,
-    /// The password's argon2id hash as a PHC string.
-    pub password: String,
+    /// The password's argon2id hash as a PHC string. Whoever has none gets in with a certificate or a ticket only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
     /// The hash that NTLM needs, for users who may log in that way. Unlike the other one it is as good as the password for whoever
     /// reads it, so it is only kept when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nt_hash")]
     pub(crate) nt_hash: Option<NtHash>,
+    /// The certificates that show, over TLS, that a client is this user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Thumbprint>,
+}
+
+/// By what a user is to be known.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// The password, if there is one.
+    pub password: Option<String>,
+    /// Whether the password also counts for NTLM, which needs a hash of it that is as good as the password.
+    pub ntlm: bool,
+    /// The certificates.
+    pub certificates: Vec<Thumbprint>,
 }
 
 mod nt_hash {
@@ -102,6 +118,19 @@ pub enum UsersError {
     /// The password cannot be used.
     #[error("{0}")]
     BadPassword(&'static str),
+    /// There is nothing by which the user could be known.
+    #[error("the user has neither a password nor a certificate; give one of them")]
+    NoCredentials,
+    /// A certificate can be of one user only.
+    #[error(
+        "the certificate {certificate} is that of {owner} already; remove it there first, or make another one"
+    )]
+    CertificateTaken {
+        /// Which.
+        certificate: Thumbprint,
+        /// Whose it is.
+        owner: String,
+    },
     /// There is a user with this name.
     #[error("there is a user {0} already; remove it first, or ask to replace it")]
     Exists(String),
@@ -127,43 +156,53 @@ impl UsersFile {
     /// # Errors
     /// When the name or the password cannot be used, the user exists and is not to be replaced, or the file cannot be written.
     pub fn add(&self, name: &str, role: Role, password: &str, replace: bool) -> Result<(), UsersError> {
-        self.put(name, role, password, replace, false)
+        let credentials = Credentials { password: Some(password.to_owned()), ..Credentials::default() };
+        self.add_with(name, role, &credentials, replace)
     }
 
-    /// As [`Self::add`], for a user who may also log in with NTLM.
+    /// As [`Self::add`], for a user who is known by more than a password, or by something else. With `replace`, what the user was known
+    /// by before counts no more.
     ///
     /// # Errors
-    /// The same.
-    pub fn add_for_ntlm(
+    /// The same, and when there are no credentials or a certificate is somebody else's.
+    pub fn add_with(
         &self,
         name: &str,
         role: Role,
-        password: &str,
+        credentials: &Credentials,
         replace: bool,
-    ) -> Result<(), UsersError> {
-        self.put(name, role, password, replace, true)
-    }
-
-    fn put(
-        &self,
-        name: &str,
-        role: Role,
-        password: &str,
-        replace: bool,
-        ntlm: bool,
     ) -> Result<(), UsersError> {
         check_name(name).map_err(UsersError::BadName)?;
-        if password.is_empty() {
+        let password = credentials.password.as_deref();
+        if password.is_some_and(str::is_empty) {
             return Err(UsersError::BadPassword("the password is empty; give one on standard input"));
         }
-        if password.len() > MAX_PASSWORD_BYTES {
+        if password.is_some_and(|password| password.len() > MAX_PASSWORD_BYTES) {
             return Err(UsersError::BadPassword(
                 "the password has more than 1024 bytes; choose a shorter one",
             ));
         }
-        let nt_hash = ntlm.then(|| NtHash::of(password));
-        let user = User { name: name.to_owned(), role, password: hash(password)?, nt_hash };
+        if credentials.ntlm && password.is_none() {
+            return Err(UsersError::BadPassword("NTLM needs a password; give one on standard input"));
+        }
+        if password.is_none() && credentials.certificates.is_empty() {
+            return Err(UsersError::NoCredentials);
+        }
+        let user = User {
+            name: name.to_owned(),
+            role,
+            password: password.map(hash).transpose()?,
+            nt_hash: password.filter(|_| credentials.ntlm).map(NtHash::of),
+            certificates: credentials.certificates.clone(),
+        };
         self.change(|users| {
+            let others = || users.iter().filter(|other| other.name != user.name);
+            for certificate in &user.certificates {
+                if let Some(owner) = others().find(|other| other.certificates.contains(certificate)) {
+                    let (certificate, owner) = (*certificate, owner.name.clone());
+                    return Err(UsersError::CertificateTaken { certificate, owner });
+                }
+            }
             match users.iter_mut().find(|u| u.name == user.name) {
                 Some(_) if !replace => return Err(UsersError::Exists(user.name)),
                 Some(existing) => *existing = user,
@@ -220,8 +259,15 @@ impl UsersFile {
             if contents.users[..i].iter().any(|u| u.name == user.name) {
                 return Err(self.corrupt(format!("the user {} is listed twice", user.name)));
             }
-            if PasswordHash::new(&user.password).is_err() {
+            if user.password.as_ref().is_some_and(|password| PasswordHash::new(password).is_err()) {
                 return Err(self.corrupt(format!("the password of {} is no hash in PHC form", user.name)));
+            }
+            // Whose requests they would be is not for chance to decide.
+            let others = || contents.users[..i].iter().flat_map(|u| &u.certificates);
+            if user.certificates.iter().any(|certificate| others().any(|other| other == certificate)) {
+                return Err(
+                    self.corrupt(format!("a certificate of {} is that of another user too", user.name))
+                );
             }
         }
         Ok(Some((contents.users, Fingerprint::of(&metadata))))
@@ -356,7 +402,7 @@ mod tests {
             listed.iter().map(|u| (u.name.as_str(), u.role)).collect::<Vec<_>>(),
             [("ann", Role::Administrator), ("bob", Role::Operator)]
         );
-        let hash = PasswordHash::new(&listed[0].password).unwrap();
+        let hash = PasswordHash::new(listed[0].password.as_ref().unwrap()).unwrap();
         assert_eq!(hash.algorithm.as_str(), "argon2id");
         assert!(argon2().verify_password(b"three", &hash).is_ok());
         assert!(argon2().verify_password(b"one", &hash).is_err());
@@ -368,6 +414,37 @@ mod tests {
         assert_eq!(mode(users.path().parent().unwrap()), 0o700);
         let left: Vec<_> = std::fs::read_dir(users.path().parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[test]
+    fn a_certificate_is_of_one_user() {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        let (one, two) = (Thumbprint::of(b"one"), Thumbprint::of(b"two"));
+        let with = |certificates: &[Thumbprint]| Credentials {
+            certificates: certificates.to_vec(),
+            ..Credentials::default()
+        };
+        let add = |name: &str, certificates: &[Thumbprint], replace| {
+            users.add_with(name, Role::Reader, &with(certificates), replace)
+        };
+        add("ann", &[one, two], false).unwrap();
+        assert!(
+            matches!(add("bob", &[two], false), Err(UsersError::CertificateTaken { owner, .. }) if owner == "ann")
+        );
+        add("ann", &[one], true).unwrap();
+        add("bob", &[two], false).unwrap();
+        let listed = users.list().unwrap();
+        assert_eq!(listed.iter().map(|u| u.certificates.clone()).collect::<Vec<_>>(), [[one], [two]]);
+        assert_eq!(listed[0].password, None);
+        assert!(matches!(add("eve", &[], false), Err(UsersError::NoCredentials)));
+        let ntlm = Credentials { ntlm: true, ..with(&[Thumbprint::of(b"three")]) };
+        assert!(matches!(users.add_with("eve", Role::Reader, &ntlm, false), Err(UsersError::BadPassword(_))));
+        let text = std::fs::read_to_string(users.path()).unwrap();
+        std::fs::write(users.path(), text.replace(&two.to_string(), &one.to_string())).unwrap();
+        assert!(users.list().unwrap_err().to_string().contains("another user too"));
+        std::fs::write(users.path(), text.replace(&two.to_string(), "00")).unwrap();
+        assert!(users.list().unwrap_err().to_string().contains("64 hexadecimal digits"));
     }
 
     #[test]

@@ -7,9 +7,9 @@ mod sections;
 
 pub use indications::{IndicationsConfig, Removal};
 pub use sections::{
-    AuthConfig, EngineConfig, EngineUser, JobStoreKind, JobsConfig, LimitsConfig, LogConfig, LogFormat,
-    ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig, StorageRoot, TlsConfig, UnixPeer,
-    WsmanConfig,
+    AuthConfig, ChannelBinding, ClientCertificates, EngineConfig, EngineUser, JobStoreKind, JobsConfig,
+    LimitsConfig, LogConfig, LogFormat, ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig,
+    StorageRoot, TlsConfig, UnixPeer, WsmanConfig,
 };
 
 pub(crate) use sections::{role_from_name, role_name};
@@ -234,6 +234,10 @@ impl Config {
             let action = "set both tls.certificate and tls.key, or neither for a self-signed certificate";
             return Err(self.value("tls", "only one of certificate and key is set", action));
         }
+        if self.tls.client_certificates == ClientCertificates::Required && self.tls.client_ca.is_none() {
+            let problem = "certificates are required, but no authority is named that they may come from";
+            return Err(self.value("tls.client_certificates", problem, "set tls.client_ca to a PEM file"));
+        }
         Ok(())
     }
 
@@ -388,7 +392,7 @@ mod tests {
         for line in EXAMPLE.lines().filter(suggestion) {
             suggested.insert(line[2..].split_once(" = ").unwrap().0.to_owned());
         }
-        assert_eq!(suggested.len(), 8, "{suggested:?}");
+        assert_eq!(suggested.len(), 9, "{suggested:?}");
         // A suggestion replaces the line that shows the default of the same key.
         let text: Vec<_> = EXAMPLE
             .lines()
@@ -423,6 +427,10 @@ mod tests {
             ("[server]\nhttp = []\nhttps = []\nunix = \"\"", "server: there is no listener"),
             ("[server]\nhttp = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "127.0.0.1:1 is listed twice"),
             ("[tls]\nkey = \"/k\"", "tls: only one"),
+            (
+                "[tls]\nclient_certificates = \"required\"",
+                "tls.client_certificates: certificates are required",
+            ),
             ("[storage]\nroots = [{ path = \"relative\" }]", "storage.roots: `relative`"),
             ("[engine]\nprogram = \"qemu-img\"", "engine.program"),
             ("[auth]\nrealm = \"a\\\"b\"", "auth.realm"),

@@ -286,6 +286,21 @@ pub struct AuthConfig {
     /// realm is the user of that name here. Not set means that there is no Kerberos.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keytab: Option<PathBuf>,
+    /// How logins with NTLM and Kerberos have to be bound to the TLS connection they come over.
+    pub channel_binding: ChannelBinding,
+}
+
+/// How strictly the binding of a login to its TLS connection is looked at (RFC 5929; CbtHardeningLevel of Windows).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelBinding {
+    /// Not at all.
+    None,
+    /// A binding that a client tells has to be right; it need not tell one.
+    #[default]
+    Relaxed,
+    /// Every login over TLS has to tell the right one.
+    Required,
 }
 
 /// One entry of `auth.unix_peers`.
@@ -308,6 +323,7 @@ impl Default for AuthConfig {
             realm: "cimwright".to_owned(),
             unix_peers: Vec::new(),
             keytab: None,
+            channel_binding: ChannelBinding::Relaxed,
         }
     }
 }
@@ -322,6 +338,22 @@ pub struct TlsConfig {
     /// Its private key in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// PEM file with the authorities whose client certificates are taken; not set means that clients are asked for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate may connect. Only looked at with `client_ca`.
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// They may, or log in otherwise.
+    #[default]
+    Optional,
+    /// Without one there is no connection.
+    Required,
 }
 
 /// `[log]`

@@ -7,6 +7,8 @@ pub(super) mod ntlm;
 mod sealed;
 mod spnego;
 
+use super::channel::Bound;
+use crate::config::ChannelBinding;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kerberos::{Keytab, Seen};
@@ -116,8 +118,8 @@ pub(crate) struct Side<'a, F> {
     pub(crate) filetime: u64,
     /// What tickets are opened with, and which were here before. Nothing where there is no Kerberos.
     pub(crate) kerberos: Option<(&'a Keytab, &'a Seen)>,
-    /// The hash of the TLS channel, if there is one (RFC 5929, `tls-server-end-point`, in the form of MS-NLMP 2.2.2.1).
-    pub(crate) channel: Option<[u8; 16]>,
+    /// What the login has to be bound to.
+    pub(crate) bound: Bound,
     /// The user of a name, as the users file has it, with the hash of the password. Nothing for users who may not log in this way.
     pub(crate) find: F,
 }
@@ -303,8 +305,8 @@ pub fn read_untrusted(data: &[u8]) -> String {
     let keytab = Keytab::read(data);
     let (seen, find) = (Seen::default(), |_: &str| Some((String::new(), NtHash::of(""))));
     let kerberos = keytab.as_ref().ok().map(|keytab| (keytab, &seen));
-    let side =
-        Side { computer: "fuzz", random: [7; 8], filetime: TO_UNIX_EPOCH, kerberos, channel: None, find };
+    let bound = Bound { rule: ChannelBinding::Relaxed, to: None };
+    let side = Side { computer: "fuzz", random: [7; 8], filetime: TO_UNIX_EPOCH, kerberos, bound, find };
     let token = STANDARD.encode(data);
     let mut told = format!("{keytab:?} {:?}", sealed::parts(data).map(|parts| parts.len()));
     // As the first token, and as the one after the server's challenge.
@@ -329,13 +331,16 @@ fn ticket<F>(
     side: &Side<'_, F>,
 ) -> Result<(Proven, kerberos::Session, Option<Vec<u8>>), Failed> {
     let (keytab, seen) = side.kerberos.ok_or(Failed::Malformed)?;
-    match kerberos::accept(token, keytab, side.seconds(), seen) {
+    match kerberos::accept(token, keytab, side.seconds(), seen, side.bound) {
         Ok(accepted) => {
             let proven = Proven { user: accepted.client, by: Proof::Ticket };
             Ok((proven, accepted.session, accepted.reply))
         }
         Err(kerberos::Refused::Malformed) => Err(Failed::Malformed),
         Err(refused) => {
+            if refused == kerberos::Refused::Channel {
+                in_between();
+            }
             tracing::debug!(reason = ?refused, "a ticket was refused");
             Err(Failed::Wrong(String::new()))
         }
@@ -359,10 +364,22 @@ where
     let found = (side.find)(&claimed);
     // An unknown user costs the same computation.
     let hash = found.as_ref().map_or_else(|| NtHash::of(""), |(_, hash)| *hash);
-    match (claim.prove(&hash, side.channel), found) {
+    match (claim.prove(&hash, side.bound), found) {
         (Ok(session), Some((user, _))) => Ok((Proven { user, by: Proof::Password }, session)),
+        (Err(ntlm::Untrue::Channel), Some(_)) => {
+            in_between();
+            Err(Failed::Wrong(claimed))
+        }
         _ => Err(Failed::Wrong(claimed)),
     }
+}
+
+/// Tells whoever reads the log of a proof that was right and came the wrong way.
+fn in_between() {
+    tracing::warn!(
+        "a login was right but not bound to this TLS connection: somebody is between client and server, or the client tells no \
+         binding although auth.channel_binding requires one"
+    );
 }
 
 #[cfg(test)]

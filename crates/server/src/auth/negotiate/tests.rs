@@ -8,7 +8,7 @@ fn side(random: u8) -> Side<'static, impl Fn(&str) -> Option<(String, NtHash)>> 
         computer: "box",
         random: [random; 8],
         filetime: 7,
-        channel: None,
+        bound: Bound { rule: ChannelBinding::Relaxed, to: None },
         kerberos: None,
         find: |name: &str| name.eq_ignore_ascii_case("ann").then(|| ("ann".to_owned(), NtHash::of("secret"))),
     }

@@ -9,6 +9,7 @@ pub(crate) use keytab::Keytab;
 pub(crate) use replay::Seen;
 pub(crate) use session::Session;
 
+use crate::auth::channel::Bound;
 use picky_asn1::wrapper::{
     ExplicitContextTag0, ExplicitContextTag1, ExplicitContextTag2, ExplicitContextTag3, IntegerAsn1,
     OctetStringAsn1, Optional,
@@ -63,6 +64,8 @@ pub(crate) enum Refused {
     Replay,
     /// The client is of another realm, or no user of one.
     Client,
+    /// The client is bound to another connection, or to none where it has to be.
+    Channel,
 }
 
 /// Whether this is a token of Kerberos that is in no other wrapping.
@@ -74,7 +77,13 @@ pub(crate) fn is_token(token: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`Refused`].
-pub(crate) fn accept(token: &[u8], keytab: &Keytab, now: i64, seen: &Seen) -> Result<Accepted, Refused> {
+pub(crate) fn accept(
+    token: &[u8],
+    keytab: &Keytab,
+    now: i64,
+    seen: &Seen,
+    bound: Bound,
+) -> Result<Accepted, Refused> {
     if token.len() > MAX_TOKEN {
         return Err(Refused::Malformed);
     }
@@ -126,6 +135,9 @@ pub(crate) fn accept(token: &[u8], keytab: &Keytab, now: i64, seen: &Seen) -> Re
         return Err(Refused::Client);
     }
 
+    if !bound.admits(gss_binding(&authenticator)) {
+        return Err(Refused::Channel);
+    }
     let mutual = has_bit(request.ap_options.0.0.as_bytes(), MUTUAL_REQUIRED)
         || gss_flags(&authenticator).ok_or(Refused::Malformed)? & GSS_MUTUAL != 0;
     let from_client = authenticator.seq_number.0.as_ref().and_then(|n| number(&n.0)).unwrap_or(0) as u64;
@@ -197,12 +209,18 @@ pub(super) fn suite(kind: u16) -> Result<CipherSuite, Refused> {
 
 /// The flags of GSS-API in an authenticator's checksum.
 fn gss_flags(authenticator: &AuthenticatorInner) -> Option<u32> {
+    Some(u32::from_le_bytes(gss_checksum(authenticator)?.get(20..24)?.try_into().ok()?))
+}
+
+/// The hash of the connection that the client is bound to (Bnd of RFC 4121 4.1.1), zeros if it is to none.
+fn gss_binding(authenticator: &AuthenticatorInner) -> Option<[u8; 16]> {
+    let checksum = gss_checksum(authenticator)?;
+    (checksum.get(..4)? == [16, 0, 0, 0]).then(|| checksum.get(4..20)?.try_into().ok())?
+}
+
+fn gss_checksum(authenticator: &AuthenticatorInner) -> Option<&[u8]> {
     let checksum = &authenticator.cksum.0.as_ref()?.0;
-    let bytes = &checksum.checksum.0.0;
-    if number(&checksum.cksumtype.0) != Some(GSS_CHECKSUM) {
-        return None;
-    }
-    Some(u32::from_le_bytes(bytes.get(20..24)?.try_into().ok()?))
+    (number(&checksum.cksumtype.0) == Some(GSS_CHECKSUM)).then_some(&checksum.checksum.0.0)
 }
 
 /// What is in the frame of GSS-API around the first tokens (RFC 4121 4.1).

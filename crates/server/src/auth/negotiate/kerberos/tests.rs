@@ -1,10 +1,14 @@
 use super::keytab::tests as keytab_tests;
 use super::*;
+use crate::auth::channel::BindingHash;
+use crate::config::ChannelBinding;
 use picky_asn1::bit_string::BitString;
 use picky_asn1::restricted_string::Ia5String;
 use picky_asn1::wrapper::*;
 use picky_krb::data_types::{Checksum, EncTicketPartInner, Ticket, TicketInner, TransitedEncoding};
 use picky_krb::messages::ApReqInner;
+
+const UNBOUND: Bound = Bound { rule: ChannelBinding::Relaxed, to: None };
 
 pub(in super::super) const NOW: i64 = 1_800_000_000;
 
@@ -17,6 +21,7 @@ pub(in super::super) struct Client {
     pub(in super::super) told: i64,
     pub(in super::super) ends: i64,
     pub(in super::super) flags: u32,
+    pub(in super::super) binding: [u8; 16],
 }
 
 impl Client {
@@ -29,6 +34,7 @@ impl Client {
             told: NOW,
             ends: NOW + 3600,
             flags: 0,
+            binding: [0; 16],
         }
     }
 
@@ -51,7 +57,7 @@ impl Client {
             authorization_data: Optional::from(None),
         });
         let mut gss = vec![16, 0, 0, 0];
-        gss.extend([0; 16]);
+        gss.extend(self.binding);
         gss.extend((GSS_MUTUAL | 16 | 32).to_le_bytes());
         let proof = Authenticator::from(AuthenticatorInner {
             authenticator_vno: ExplicitContextTag0::from(int(5)),
@@ -96,7 +102,7 @@ pub(in super::super) fn keytab() -> Keytab {
 }
 
 fn try_token(token: &[u8]) -> Result<Accepted, Refused> {
-    accept(token, &keytab(), NOW, &Seen::default())
+    accept(token, &keytab(), NOW, &Seen::default(), UNBOUND)
 }
 
 fn int(number: u32) -> IntegerAsn1 {
@@ -173,10 +179,28 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_proof_that_is_bound_to_another_connection_is_refused() {
+    let (ours, other) = (BindingHash::of_server(b"ours"), BindingHash::of_server(b"another"));
+    let try_bound = |binding, rule| {
+        let token = Client { binding, ..Client::new() }.token();
+        accept(&token, &keytab(), NOW, &Seen::default(), Bound { rule, to: Some(ours) }).map(|a| a.client)
+    };
+    let (none, right, wrong) = ([0; 16], ours.bytes(), other.bytes());
+    use ChannelBinding::{None, Relaxed, Required};
+    for (binding, rule) in [(none, Relaxed), (right, Relaxed), (right, Required), (wrong, None), (none, None)]
+    {
+        assert_eq!(try_bound(binding, rule).as_deref(), Ok("ann"), "{binding:?} {rule:?}");
+    }
+    for (binding, rule) in [(wrong, Relaxed), (wrong, Required), (none, Required)] {
+        assert_eq!(try_bound(binding, rule), Err(Refused::Channel), "{binding:?} {rule:?}");
+    }
+}
+
+#[test]
 fn the_same_proof_counts_once() {
     let (token, seen) = (Client::new().token(), Seen::default());
-    accept(&token, &keytab(), NOW, &seen).unwrap();
-    assert_eq!(accept(&token, &keytab(), NOW, &seen).unwrap_err(), Refused::Replay);
+    accept(&token, &keytab(), NOW, &seen, UNBOUND).unwrap();
+    assert_eq!(accept(&token, &keytab(), NOW, &seen, UNBOUND).unwrap_err(), Refused::Replay);
 }
 
 #[test]

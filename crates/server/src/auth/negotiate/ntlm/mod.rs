@@ -9,6 +9,7 @@ mod session;
 pub(crate) use message::Malformed;
 pub(crate) use session::Session;
 
+use crate::auth::channel::Bound;
 use hmac::{Hmac, KeyInit, Mac};
 use md4::{Digest, Md4};
 use md5::Md5;
@@ -134,12 +135,12 @@ impl Claim {
         &self.read.user
     }
 
-    /// Whether the client has the password behind this hash. `channel` is the hash of the TLS channel the messages came over, if they
-    /// did: a client that tells one must mean the same.
+    /// Whether the client has the password behind this hash, and is bound to the connection that the messages came over. What it tells
+    /// of that is covered by the proof.
     ///
     /// # Errors
     /// Why it has not.
-    pub(crate) fn prove(self, hash: &NtHash, channel: Option<[u8; 16]>) -> Result<Session, Untrue> {
+    pub(crate) fn prove(self, hash: &NtHash, bound: Bound) -> Result<Session, Untrue> {
         let Authenticate {
             user,
             domain,
@@ -171,10 +172,7 @@ impl Claim {
                 .verify_slice(&mic)
                 .map_err(|_| Untrue::Integrity)?;
         }
-        if let (Some(channel), Some(told)) = (channel, channel_bindings)
-            && told != [0; 16]
-            && told != channel
-        {
+        if !bound.admits(channel_bindings) {
             return Err(Untrue::Channel);
         }
         Ok(Session::new(key, flags))

@@ -1,5 +1,8 @@
 use super::*;
+use crate::auth::channel::BindingHash;
+use crate::config::ChannelBinding;
 
+const UNBOUND: Bound = Bound { rule: ChannelBinding::Relaxed, to: None };
 const PASSWORD: &str = "Password";
 const CHALLENGE: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
 
@@ -10,6 +13,8 @@ pub(in super::super) struct Client {
     pub(in super::super) password: String,
     pub(in super::super) mic: bool,
     pub(in super::super) session_key: [u8; 16],
+    /// MsvAvChannelBindings.
+    pub(in super::super) binding: Option<[u8; 16]>,
     negotiate: Vec<u8>,
 }
 
@@ -21,6 +26,7 @@ impl Client {
             password: password.to_owned(),
             mic: true,
             session_key: [0x55; 16],
+            binding: None,
             negotiate: Vec::new(),
         }
     }
@@ -51,6 +57,10 @@ impl Client {
         covered.extend([0; 4]);
         if self.mic {
             covered.extend([6, 0, 4, 0, 2, 0, 0, 0]);
+        }
+        if let Some(binding) = self.binding {
+            covered.extend([10, 0, 16, 0]);
+            covered.extend(binding);
         }
         covered.extend([0; 8]);
         let who = message::utf16(&format!("{}{}", self.user.to_uppercase(), self.domain));
@@ -96,7 +106,7 @@ fn login(client: &mut Client, spoil: impl FnOnce(&mut Vec<u8>)) -> Result<Sessio
     spoil(&mut third);
     let claim = challenged.claim(&third).unwrap();
     assert_eq!(claim.user(), client.user);
-    claim.prove(&NtHash::of(PASSWORD), None)
+    claim.prove(&NtHash::of(PASSWORD), UNBOUND)
 }
 
 #[test]
@@ -158,7 +168,38 @@ fn an_answer_to_another_challenge_proves_nothing() {
     let replayed = client.authenticate(&challenge);
     let (_, challenged) = answer(&client.negotiate(), [9; 8], "box", 7).unwrap();
     let claim = challenged.claim(&replayed).unwrap();
-    assert_eq!(claim.prove(&NtHash::of(PASSWORD), None).unwrap_err(), Untrue::Proof);
+    assert_eq!(claim.prove(&NtHash::of(PASSWORD), UNBOUND).unwrap_err(), Untrue::Proof);
+}
+
+#[test]
+fn a_proof_that_is_bound_to_another_connection_is_refused() {
+    let (ours, other) = (BindingHash::of_server(b"ours"), BindingHash::of_server(b"another"));
+    let try_bound = |binding, rule, spoil: Option<usize>| {
+        let mut client = Client { binding, mic: false, ..Client::new("User", PASSWORD) };
+        let (challenge, challenged) = answer(&client.negotiate(), CHALLENGE, "box", 7).unwrap();
+        let mut third = client.authenticate(&challenge);
+        if let Some(at) = spoil {
+            third[88 + at] ^= 1;
+        }
+        let claim = challenged.claim(&third).unwrap();
+        claim.prove(&NtHash::of(PASSWORD), Bound { rule, to: Some(ours) }).map(|_| ())
+    };
+    let (zeros, right, wrong) = (Some([0; 16]), Some(ours.bytes()), Some(other.bytes()));
+    use ChannelBinding::{Relaxed, Required};
+    for (binding, rule) in [
+        (None, Relaxed),
+        (zeros, Relaxed),
+        (right, Relaxed),
+        (right, Required),
+        (wrong, ChannelBinding::None),
+    ] {
+        assert_eq!(try_bound(binding, rule, None), Ok(()), "{binding:?} {rule:?}");
+    }
+    for (binding, rule) in [(wrong, Relaxed), (wrong, Required), (None, Required), (zeros, Required)] {
+        assert_eq!(try_bound(binding, rule, None), Err(Untrue::Channel), "{binding:?} {rule:?}");
+    }
+    // Whoever is in between cannot put the right one in the wrong one's place.
+    assert_eq!(try_bound(right, Required, Some(16 + 28 + 4)), Err(Untrue::Proof));
 }
 
 #[test]
