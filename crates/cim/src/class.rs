@@ -284,6 +284,11 @@ impl Qualifier {
             propagated: false,
         }
     }
+
+    /// Whether it is a boolean and TRUE.
+    pub fn is_true(&self) -> bool {
+        self.value == Some(Value::Boolean(true))
+    }
 }
 
 /// The qualifier with this name.
@@ -293,5 +298,5 @@ pub fn find<'a>(qualifiers: &'a [Qualifier], name: &str) -> Option<&'a Qualifier
 
 /// Whether the boolean qualifier with this name is present and TRUE.
 pub fn is_true(qualifiers: &[Qualifier], name: &str) -> bool {
-    find(qualifiers, name).is_some_and(|q| q.value == Some(Value::Boolean(true)))
+    find(qualifiers, name).is_some_and(Qualifier::is_true)
 }

@@ -156,14 +156,27 @@ impl Ord for dyn NameKey + '_ {
 }
 
 fn hash_folded<H: Hasher>(text: &str, state: &mut H) {
-    for byte in text.bytes() {
-        state.write_u8(byte.to_ascii_lowercase());
+    // In pieces: a hasher takes many bytes at once much faster than each by itself.
+    for piece in text.as_bytes().chunks(32) {
+        let mut folded = [0; 32];
+        let folded = &mut folded[..piece.len()];
+        folded.copy_from_slice(piece);
+        folded.make_ascii_lowercase();
+        state.write(folded);
     }
     state.write_u8(0xff);
 }
 
 fn cmp_folded(a: &str, b: &str) -> Ordering {
-    a.bytes().map(|c| c.to_ascii_lowercase()).cmp(b.bytes().map(|c| c.to_ascii_lowercase()))
+    for (x, y) in a.bytes().zip(b.bytes()) {
+        if x != y {
+            let order = x.to_ascii_lowercase().cmp(&y.to_ascii_lowercase());
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 /// A namespace, written `root/virtualization/v2`: forward slashes, no leading or trailing one, case ignored.

@@ -5,10 +5,13 @@ use crate::name::{ClassName, Folded, Name, NameKey};
 use crate::query::Hierarchy;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The schema of a namespace. Classes are added superclass first. What is handed out is shared and stays
 /// as it is; a change makes new classes.
+///
+/// What a class inherits is checked when it is added and copied into it when somebody first asks for it: most classes of a large
+/// schema are never asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     qualifiers: BTreeMap<Name, QualifierDeclaration>,
@@ -20,7 +23,8 @@ pub struct Schema {
 #[derive(Clone, Debug)]
 struct Entry {
     declared: Arc<Class>,
-    resolved: Arc<Class>,
+    /// Made by the first one who asks.
+    resolved: OnceLock<Arc<Class>>,
     children: Vec<Name>,
 }
 
@@ -95,7 +99,7 @@ impl Schema {
         self.qualifiers.values()
     }
 
-    /// Adds a class and resolves what it inherits.
+    /// Adds a class.
     ///
     /// # Errors
     /// See [`SchemaError`].
@@ -103,28 +107,21 @@ impl Schema {
         if self.contains(class.name.as_str()) {
             return Err(SchemaError::ClassExists(class.name));
         }
-        let resolved = match &class.superclass {
-            None => resolve(&class, None)?,
-            Some(superclass) => {
-                let Some(parent) = self.classes.get_mut(superclass) else {
-                    return Err(SchemaError::NoSuperclass {
-                        class: class.name.clone(),
-                        superclass: superclass.clone(),
-                    });
-                };
-                let resolved = resolve(&class, Some(&parent.resolved))?;
-                parent.children.push(class.name.clone());
-                resolved
-            }
-        };
+        if let Some(superclass) = class.superclass.as_ref().filter(|s| !self.contains(s.as_str())) {
+            return Err(SchemaError::NoSuperclass { superclass: superclass.clone(), class: class.name });
+        }
+        check(&class, self.above(&class))?;
+        if let Some(parent) = class.superclass.as_ref().and_then(|s| self.classes.get_mut(s)) {
+            parent.children.push(class.name.clone());
+        }
         self.order.push(class.name.clone());
-        let entry =
-            Entry { declared: Arc::new(class.clone()), resolved: Arc::new(resolved), children: Vec::new() };
-        self.classes.insert(class.name, entry);
+        let name = class.name.clone();
+        let entry = Entry { declared: Arc::new(class), resolved: OnceLock::new(), children: Vec::new() };
+        self.classes.insert(name, entry);
         Ok(())
     }
 
-    /// Replaces the declaration of a class, and resolves it and everything below it anew. On an error nothing has changed.
+    /// Replaces the declaration of a class, for itself and for everything below it. On an error nothing has changed.
     ///
     /// # Errors
     /// See [`SchemaError`]; [`SchemaError::NoSuperclass`] also when the class does not exist or would get another superclass.
@@ -137,25 +134,21 @@ impl Schema {
                 class: class.name,
             });
         }
+        let class = Arc::new(class);
         let name = class.name.clone();
-        let mut made: HashMap<Name, (Arc<Class>, Arc<Class>)> = HashMap::new();
-        for below in self.with_descendants(name.as_str()) {
-            let declared = if below == name {
-                Arc::new(class.clone())
-            } else {
-                Arc::clone(&self.classes[&below].declared)
-            };
-            let parent = declared.superclass.as_ref().and_then(|s| match made.get(s) {
-                Some((_, resolved)) => Some(Arc::clone(resolved)),
-                None => self.class(s.as_str()).cloned(),
-            });
-            let resolved = resolve(&declared, parent.as_deref())?;
-            made.insert(below, (declared, Arc::new(resolved)));
+        let below = self.with_descendants(name.as_str());
+        check(&class, self.above(&class))?;
+        for child in below.iter().skip(1) {
+            let declared = &self.classes[child].declared;
+            // The ancestors as they would be.
+            check(declared, self.above(declared).map(|c| if c.name == name { &class } else { c }))?;
         }
-        for (name, (declared, resolved)) in made {
-            if let Some(entry) = self.classes.get_mut(&name) {
-                entry.declared = declared;
-                entry.resolved = resolved;
+        if let Some(entry) = self.classes.get_mut(&name) {
+            entry.declared = class;
+        }
+        for name in &below {
+            if let Some(entry) = self.classes.get_mut(name) {
+                entry.resolved = OnceLock::new();
             }
         }
         Ok(())
@@ -183,12 +176,29 @@ impl Schema {
 
     /// The class with everything it inherits.
     pub fn class(&self, name: &str) -> Option<&Arc<Class>> {
-        self.classes.get(&Folded(name) as &dyn NameKey).map(|e| &e.resolved)
+        let entry = self.classes.get(&Folded(name) as &dyn NameKey)?;
+        if let Some(resolved) = entry.resolved.get() {
+            return Some(resolved);
+        }
+        // From the top down, so that every step finds its superclass ready, however long the line is.
+        let line: Vec<&Entry> = self.line(name).collect();
+        let mut parent: Option<&Arc<Class>> = None;
+        for entry in line.into_iter().rev() {
+            let above = parent;
+            parent =
+                Some(entry.resolved.get_or_init(|| Arc::new(resolve(&entry.declared, above.map(|p| &**p)))));
+        }
+        parent
     }
 
     /// The class as it was declared.
     pub fn declared(&self, name: &str) -> Option<&Arc<Class>> {
         self.classes.get(&Folded(name) as &dyn NameKey).map(|e| &e.declared)
+    }
+
+    /// The class as it was declared, then its superclass, and so on up to the root. Nothing if it does not exist.
+    pub fn ancestry(&self, name: &str) -> impl Iterator<Item = &Arc<Class>> {
+        self.line(name).map(|e| &e.declared)
     }
 
     /// All class names, in the order the classes were added.
@@ -216,7 +226,7 @@ impl Schema {
     /// The class and all its subclasses, the class first.
     pub fn with_descendants(&self, name: &str) -> Vec<ClassName> {
         let Some(entry) = self.classes.get(&Folded(name) as &dyn NameKey) else { return Vec::new() };
-        let mut found = vec![entry.resolved.name.clone()];
+        let mut found = vec![entry.declared.name.clone()];
         let mut at = 0;
         while at < found.len() {
             let children = self.classes[&found[at]].children.clone();
@@ -228,14 +238,18 @@ impl Schema {
 
     /// Whether `class` is `ancestor` or derived from it.
     pub fn is_a(&self, class: &str, ancestor: &str) -> bool {
-        let mut here = self.class(class);
-        while let Some(class) = here {
-            if class.name.is(ancestor) {
-                return true;
-            }
-            here = class.superclass.as_ref().and_then(|s| self.class(s.as_str()));
-        }
-        false
+        self.ancestry(class).any(|c| c.name.is(ancestor))
+    }
+
+    /// The entries of a class and of its ancestors, the class first.
+    fn line(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        let superclass = |entry: &&Entry| self.classes.get(entry.declared.superclass.as_ref()?);
+        std::iter::successors(self.classes.get(&Folded(name) as &dyn NameKey), superclass)
+    }
+
+    /// The ancestors of a class that need not be there itself, the superclass first.
+    fn above(&self, class: &Class) -> impl Iterator<Item = &Arc<Class>> {
+        class.superclass.iter().flat_map(|s| self.ancestry(s.as_str()))
     }
 }
 
@@ -245,7 +259,36 @@ impl Hierarchy for Schema {
     }
 }
 
-fn resolve(class: &Class, parent: Option<&Class>) -> Result<Class, SchemaError> {
+/// Whether the class can stand below these ancestors, which come nearest first.
+fn check<'s>(class: &Class, ancestors: impl Iterator<Item = &'s Arc<Class>>) -> Result<(), SchemaError> {
+    let wrong = |feature: &Name, error: fn(ClassName, Name) -> SchemaError| {
+        Err(error(class.name.clone(), feature.clone()))
+    };
+    let twice = |class, feature| SchemaError::Duplicate { class, feature };
+    for (at, property) in class.properties.iter().enumerate() {
+        if class.properties[..at].iter().any(|p| p.name == property.name) {
+            return wrong(&property.name, twice);
+        }
+    }
+    for (at, method) in class.methods.iter().enumerate() {
+        if class.methods[..at].iter().any(|m| m.name == method.name) {
+            return wrong(&method.name, twice);
+        }
+    }
+    for ancestor in ancestors {
+        for property in &class.properties {
+            if let Some(old) = ancestor.property(property.name.as_str())
+                && (old.cim_type != property.cim_type || old.is_array != property.is_array)
+            {
+                return wrong(&property.name, |class, feature| SchemaError::OverrideType { class, feature });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The class with what it inherits. It has been checked.
+fn resolve(class: &Class, parent: Option<&Class>) -> Class {
     let mut resolved = Class {
         name: class.name.clone(),
         superclass: parent.map(|p| p.name.clone()).or_else(|| class.superclass.clone()),
@@ -253,20 +296,11 @@ fn resolve(class: &Class, parent: Option<&Class>) -> Result<Class, SchemaError> 
         properties: parent.map(|p| p.properties.iter().map(inherited_property).collect()).unwrap_or_default(),
         methods: parent.map(|p| p.methods.iter().map(inherited_method).collect()).unwrap_or_default(),
     };
-    for (at, property) in class.properties.iter().enumerate() {
-        if class.properties[..at].iter().any(|p| p.name == property.name) {
-            return Err(SchemaError::Duplicate { class: class.name.clone(), feature: property.name.clone() });
-        }
+    for property in &class.properties {
         let mut property = property.clone();
         property.class_origin = Some(class.name.clone());
         match resolved.properties.iter_mut().find(|p| p.name == property.name) {
             Some(old) => {
-                if old.cim_type != property.cim_type || old.is_array != property.is_array {
-                    return Err(SchemaError::OverrideType {
-                        class: class.name.clone(),
-                        feature: property.name.clone(),
-                    });
-                }
                 property.qualifiers = merge_qualifiers(&property.qualifiers, &old.qualifiers);
                 property.embedded = property.embedded.or(old.embedded);
                 property.reference_class = property.reference_class.or_else(|| old.reference_class.clone());
@@ -276,10 +310,7 @@ fn resolve(class: &Class, parent: Option<&Class>) -> Result<Class, SchemaError> 
             None => resolved.properties.push(property),
         }
     }
-    for (at, method) in class.methods.iter().enumerate() {
-        if class.methods[..at].iter().any(|m| m.name == method.name) {
-            return Err(SchemaError::Duplicate { class: class.name.clone(), feature: method.name.clone() });
-        }
+    for method in &class.methods {
         let mut method = method.clone();
         method.class_origin = Some(class.name.clone());
         match resolved.methods.iter_mut().find(|m| m.name == method.name) {
@@ -295,7 +326,7 @@ fn resolve(class: &Class, parent: Option<&Class>) -> Result<Class, SchemaError> 
             None => resolved.methods.push(method),
         }
     }
-    Ok(resolved)
+    resolved
 }
 
 fn inherited_property(property: &Property) -> Property {

@@ -7,7 +7,7 @@ use super::ast::{
 use super::compile::{Findings, Mention};
 use super::diagnostic::{Diagnostic, quote};
 use super::instances::value_without_aliases;
-use super::qualify::Element;
+use super::qualify::{Element, inherited_qualifier};
 use super::source::Source;
 use cimwright_cim::class;
 use cimwright_cim::{
@@ -34,17 +34,18 @@ impl Declarer<'_, '_> {
 
     /// The class as declared. Its superclass, if it has one, is in the schema.
     pub(super) fn class(&mut self, schema: &Schema, item: ClassItem<'_>) -> Class {
-        let parent = item.superclass.and_then(|s| schema.class(s.text)).cloned();
-        let parent = parent.as_deref();
+        let above: Vec<&Class> =
+            item.superclass.iter().flat_map(|s| schema.ancestry(s.text)).map(|c| &**c).collect();
+        let inherited: Vec<&[Qualifier]> = above.iter().map(|c| &*c.qualifiers).collect();
+        let passed_on = |name| inherited_qualifier(&inherited, name).is_some_and(Qualifier::is_true);
         let stated = |name: &str| item.qualifiers.iter().any(|q| q.name.is(name));
         let element = Element::Class {
-            association: stated("Association") || parent.is_some_and(Class::is_association),
-            indication: stated("Indication") || parent.is_some_and(Class::is_indication),
+            association: stated("Association") || passed_on("Association"),
+            indication: stated("Indication") || passed_on("Indication"),
         };
         let mut class = Class::new(item.name.text);
-        class.superclass = parent.map(|p| p.name.clone());
-        let inherited = parent.map_or(&[][..], |p| &p.qualifiers);
-        class.qualifiers = self.qualifiers(schema, item.qualifiers, element, inherited);
+        class.superclass = above.first().map(|p| p.name.clone());
+        class.qualifiers = self.qualifiers(schema, item.qualifiers, element, &inherited);
         class.properties.reserve(item.features.len());
         for feature in item.features {
             let name = feature.name;
@@ -53,37 +54,37 @@ impl Declarer<'_, '_> {
                 self.error(name.span, format!("{} declares {} twice", class.name, quote(name.text)));
                 continue;
             }
-            self.feature(schema, &mut class, parent, feature);
+            self.feature(schema, &mut class, &above, feature);
         }
         class
     }
 
-    fn feature(&mut self, schema: &Schema, class: &mut Class, parent: Option<&Class>, feature: Feature<'_>) {
+    fn feature(&mut self, schema: &Schema, class: &mut Class, above: &[&Class], feature: Feature<'_>) {
         let Feature { qualifiers, data_type, name, kind } = feature;
         match kind {
             FeatureKind::Property { array, default } => {
-                let old = parent.and_then(|p| p.property(name.text));
-                self.check_override(&qualifiers, old.is_some(), parent, name);
+                let old: Vec<&Property> = above.iter().filter_map(|c| c.property(name.text)).collect();
+                self.check_override(&qualifiers, !old.is_empty(), above.first().copied(), name);
                 let property =
-                    self.property(schema, class, old, (qualifiers, data_type, name), array, default);
+                    self.property(schema, class, &old, (qualifiers, data_type, name), array, default);
                 class.properties.extend(property);
             }
             FeatureKind::Method(parameters) => {
-                let old = parent.and_then(|p| p.method(name.text));
-                self.check_override(&qualifiers, old.is_some(), parent, name);
+                let old: Vec<&Method> = above.iter().filter_map(|c| c.method(name.text)).collect();
+                self.check_override(&qualifiers, !old.is_empty(), above.first().copied(), name);
                 let return_type = match data_type {
                     DataType::Named(word) if word.is("void") => None,
                     DataType::Named(word) => CimType::from_keyword(word.text),
                     other => self.data_type(schema, class, other).map(|(cim_type, ..)| cim_type),
                 };
-                let inherited = old.map_or(&[][..], |m| &m.qualifiers);
+                let inherited: Vec<&[Qualifier]> = old.iter().map(|m| &*m.qualifiers).collect();
                 let mut method = Method {
                     name: Name::new(name.text),
                     return_type,
                     parameters: Vec::with_capacity(parameters.len()),
                     class_origin: None,
                     propagated: false,
-                    qualifiers: self.qualifiers(schema, qualifiers, Element::Method, inherited),
+                    qualifiers: self.qualifiers(schema, qualifiers, Element::Method, &inherited),
                 };
                 for parameter in parameters {
                     if method.parameter(parameter.name.text).is_some() {
@@ -92,8 +93,11 @@ impl Declarer<'_, '_> {
                         self.error(parameter.name.span, message);
                         continue;
                     }
-                    let before = old.and_then(|m| m.parameter(parameter.name.text));
-                    let parameter = self.parameter(schema, class, before, parameter);
+                    let before: Vec<&[Qualifier]> = old
+                        .iter()
+                        .map_while(|m| m.parameter(parameter.name.text).map(|p| &*p.qualifiers))
+                        .collect();
+                    let parameter = self.parameter(schema, class, &before, parameter);
                     method.parameters.extend(parameter);
                 }
                 class.methods.push(method);
@@ -105,7 +109,7 @@ impl Declarer<'_, '_> {
         &mut self,
         schema: &Schema,
         class: &Class,
-        old: Option<&Property>,
+        old: &[&Property],
         (qualifiers, data_type, name): (Vec<QualifierUse<'_>>, DataType<'_>, Word<'_>),
         array: Option<ArrayBounds>,
         default: Option<Literal<'_>>,
@@ -113,7 +117,7 @@ impl Declarer<'_, '_> {
         let (cim_type, mut embedded, mut reference_class) = self.data_type(schema, class, data_type)?;
         let is_array = array.is_some();
         let element = if cim_type == CimType::Reference { Element::Reference } else { Element::Property };
-        if let Some(old) = old
+        if let Some(old) = old.first()
             && (old.cim_type != cim_type || old.is_array != is_array)
         {
             let message = format!(
@@ -129,15 +133,15 @@ impl Declarer<'_, '_> {
             self.error(name.span, "a reference of a class cannot be an array; only a parameter can");
             return None;
         }
-        let inherited = old.map_or(&[][..], |p| &p.qualifiers);
-        let qualifiers = self.qualifiers(schema, qualifiers, element, inherited);
+        let inherited: Vec<&[Qualifier]> = old.iter().map(|p| &*p.qualifiers).collect();
+        let qualifiers = self.qualifiers(schema, qualifiers, element, &inherited);
         self.embedding(schema, class, cim_type, name, &qualifiers, &mut embedded, &mut reference_class);
         let value = match default {
             None => None,
             Some(literal) => {
                 let shape = Shape { cim_type, is_array };
                 // An overriding property is embedded like the one it overrides.
-                let embedded = embedded.or_else(|| old.and_then(|p| p.embedded));
+                let embedded = embedded.or_else(|| old.iter().find_map(|p| p.embedded));
                 self.default_value(schema, literal, shape, embedded)
             }
         };
@@ -159,11 +163,10 @@ impl Declarer<'_, '_> {
         &mut self,
         schema: &Schema,
         class: &Class,
-        old: Option<&Parameter>,
+        inherited: &[&[Qualifier]],
         item: ParameterItem<'_>,
     ) -> Option<Parameter> {
         let (cim_type, mut embedded, mut reference_class) = self.data_type(schema, class, item.data_type)?;
-        let inherited = old.map_or(&[][..], |p| &p.qualifiers);
         let qualifiers = self.qualifiers(schema, item.qualifiers, Element::Parameter, inherited);
         self.embedding(schema, class, cim_type, item.name, &qualifiers, &mut embedded, &mut reference_class);
         Some(Parameter {

@@ -5,6 +5,7 @@ use super::declare::{Declarer, Shape};
 use super::diagnostic::{Diagnostic, did_you_mean, quote};
 use super::instances::{At, convert};
 use super::literal::scalar;
+use cimwright_cim::class;
 use cimwright_cim::{
     CimType, Flavor, Name, Qualifier, QualifierDeclaration, QualifierScope, Schema, Scopes, Value,
 };
@@ -66,13 +67,13 @@ impl Declarer<'_, '_> {
 
     // ---- Qualifiers
 
-    /// The qualifiers of an element. `inherited` are those of the element it overrides.
+    /// The qualifiers of an element. `inherited` are those of the elements it overrides, each as it was declared, the nearest first.
     pub(super) fn qualifiers(
         &mut self,
         schema: &Schema,
         uses: Vec<QualifierUse<'_>>,
         element: Element,
-        inherited: &[Qualifier],
+        inherited: &[&[Qualifier]],
     ) -> Vec<Qualifier> {
         let mut found: Vec<Qualifier> = Vec::with_capacity(uses.len());
         for one in uses {
@@ -86,9 +87,8 @@ impl Declarer<'_, '_> {
                 None => self.undeclared_qualifier(schema, one),
             };
             let Some(qualifier) = qualifier else { continue };
-            let before = inherited.iter().find(|q| q.name == qualifier.name);
+            let before = inherited_qualifier(inherited, qualifier.name.as_str());
             if let Some(before) = before
-                && before.flavor.to_subclass
                 && !before.flavor.overridable
                 && before.value != qualifier.value
             {
@@ -209,6 +209,13 @@ impl Element {
             Self::Parameter => "a parameter",
         }
     }
+}
+
+/// The qualifier that reaches an element from those it overrides, the nearest first: the first one stated, unless its flavor keeps
+/// it from going further (DSP0004 5.6.3).
+pub(super) fn inherited_qualifier<'q>(above: &[&'q [Qualifier]], name: &str) -> Option<&'q Qualifier> {
+    let nearest = above.iter().find_map(|qualifiers| class::find(qualifiers, name));
+    nearest.filter(|q| q.flavor.to_subclass)
 }
 
 /// Whether a qualifier with these scopes may stand on the element. Associations and indications are classes too.
