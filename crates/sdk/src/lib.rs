@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod outcome;
 pub mod plugin;
 pub mod principal;
+pub mod process;
 pub mod remote;
 
 pub use alerts::{AlertSink, Alerts};
@@ -19,6 +20,8 @@ pub use cimwright_cim as cim;
 pub use cimwright_jobs as jobs;
 pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
 pub use outcome::{MethodOutcome, NewJob};
-pub use plugin::{Background, Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
+pub use plugin::{
+    Background, Context, Declaration, InstancePortions, InstanceProvider, MethodProvider, Plugin, ServedClass,
+};
 pub use principal::{Principal, Role};
 pub use remote::{Computers, RemoteAnswer, RemoteError};
