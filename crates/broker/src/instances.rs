@@ -17,6 +17,7 @@ use cimwright_cim::operation::{InstanceOptions, ObjectShape, OperationResult};
 use cimwright_cim::{CimError, Class, ClassName, Instance, InstancePath, Name, NamespaceName, Value};
 use cimwright_jobs::{JobId, JobRecord};
 use cimwright_repository::Kept;
+use cimwright_sdk::InstancePortions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -215,7 +216,23 @@ pub(crate) async fn far_end(
 pub(crate) async fn provided(scope: &Scope, class: &ClassName) -> Result<Vec<Instance>, CimError> {
     let Some(provider) = scope.namespace.instances(class) else { return Ok(Vec::new()) };
     let items = asking(provider.enumerate(scope.context(), class)).await?;
-    Ok(items.into_iter().map(|i| complete(scope, i, class)).collect())
+    Ok(completed(scope, class, items))
+}
+
+/// The same portion by portion, in the form the provider gives them; `None` if the class has no provider.
+pub(crate) async fn open(
+    scope: &Scope,
+    class: &ClassName,
+) -> Result<Option<Box<dyn InstancePortions>>, CimError> {
+    match scope.namespace.instances(class) {
+        Some(provider) => asking(provider.open(scope.context(), class)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Instances of a provider in the form they are answered in.
+pub(crate) fn completed(scope: &Scope, class: &ClassName, items: Vec<Instance>) -> Vec<Instance> {
+    items.into_iter().map(|i| complete(scope, i, class)).collect()
 }
 
 /// Where the instances of a class and its subclasses come from.
@@ -232,7 +249,7 @@ pub(crate) fn parts_of(scope: &Scope, class: &Class) -> VecDeque<Part> {
             }
         }
         if namespace.instances(&class).is_some() {
-            parts.push_back(Part::Provided(class.clone()));
+            parts.push_back(Part::Provided { class: class.clone(), open: None });
         }
         if namespace.extents.count_of(&class) > 0 {
             parts.push_back(Part::Kept { class: class.clone(), after: None });

@@ -9,12 +9,14 @@ use crate::paths;
 use crate::query::Plan;
 use crate::registry::Dialect;
 use crate::results;
+use crate::statistics::asking;
 use cimwright_cim::operation::{AssociationFilter, ObjectShape};
 use cimwright_cim::query::Query;
 use cimwright_cim::{CimError, ClassName, Instance, InstancePath, Name, Property};
 use cimwright_jobs::{ElementKey, JobFilter, JobId, JobRecord};
 use cimwright_repository::Kept;
 use cimwright_repository::extent::Place;
+use cimwright_sdk::InstancePortions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -51,7 +53,7 @@ pub(crate) enum Part {
     /// One job, if there is one of this id.
     OneJob { dialect: Arc<Dialect>, id: JobId },
     /// The instances of a class that a provider gives.
-    Provided(ClassName),
+    Provided { class: ClassName, open: Option<Box<dyn InstancePortions>> },
     /// All associations of one kind between the jobs of a dialect and their elements.
     Links { dialect: Arc<Dialect>, link: Arc<Link>, after: Option<JobId> },
     /// The jobs of a dialect that an element is tied to, or (`far` is FALSE) the associations that tie them.
@@ -171,9 +173,17 @@ async fn fetch(scope: &Scope, view: &View, part: &mut Part) -> Result<(Vec<Insta
             let record = instances::job(scope, dialect, *id).await?;
             Ok((view.jobs(scope, dialect, record.iter().map(Arc::as_ref)), false))
         }
-        Part::Provided(class) => {
-            let items = instances::provided(scope, class).await?;
-            Ok((view.apply_all(scope, items), false))
+        Part::Provided { class, open } => {
+            let portions = match open {
+                Some(portions) => portions,
+                None => match instances::open(scope, class).await? {
+                    Some(portions) => open.insert(portions),
+                    None => return Ok((Vec::new(), false)),
+                },
+            };
+            let Some(items) = asking(portions.next()).await? else { return Ok((Vec::new(), false)) };
+            let more = !portions.is_finished();
+            Ok((view.apply_all(scope, instances::completed(scope, class, items)), more))
         }
         Part::Links { dialect, link, after } => {
             let (records, more) = page(scope, dialect, after).await?;

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A kind of job: knows its steps.
+#[async_trait]
 pub trait JobKind: Send + Sync + 'static {
     /// The name that is stored in [`JobSpec::kind`]; never reused for something else.
     fn name(&self) -> &'static str;
@@ -24,13 +25,21 @@ pub trait JobKind: Send + Sync + 'static {
     /// # Errors
     /// When the payload cannot be understood; the job then fails with this reason.
     fn steps(&self, spec: &JobSpec) -> Result<Vec<Arc<dyn Step>>, ErrorDetail>;
+
+    /// The same, for a kind that has to ask somebody else. The driver calls this one; the default is [`JobKind::steps`].
+    ///
+    /// # Errors
+    /// As [`JobKind::steps`].
+    async fn find_steps(&self, spec: &JobSpec) -> Result<Vec<Arc<dyn Step>>, ErrorDetail> {
+        self.steps(spec)
+    }
 }
 
 /// One step of a job.
 #[async_trait]
 pub trait Step: Send + Sync + 'static {
     /// Its name, unique within the job; stored.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What the job is doing while this step runs, for CIM_Job.JobStatus.
     fn title(&self) -> String;
@@ -101,6 +110,16 @@ impl StepContext {
     /// A context with nobody at the other end, for testing one step.
     pub fn detached(spec: JobSpec, done: Vec<StepRecord>) -> Self {
         Self { spec: Arc::new(spec), done: done.into(), live: Arc::new(Live::default()) }
+    }
+
+    /// A context whose other end is `live`, for whoever runs a step away from its driver and tells the driver what it says.
+    pub fn over(spec: JobSpec, done: Vec<StepRecord>, live: Arc<Live>) -> Self {
+        Self { spec: Arc::new(spec), done: done.into(), live }
+    }
+
+    /// The steps that ended well before this one.
+    pub fn done(&self) -> &[StepRecord] {
+        &self.done
     }
 
     /// What was asked for.

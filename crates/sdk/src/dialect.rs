@@ -33,6 +33,32 @@ pub struct JobDialect {
     pub owning_class: Option<ClassName>,
 }
 
+impl JobDialect {
+    /// A job class in the manner of DMTF (DSP1103): errors are embedded instances of CIM_Error, the return codes are those of
+    /// CIM_ConcreteJob, and KillJob works.
+    pub fn dmtf(
+        namespace: impl Into<NamespaceName>,
+        class: impl Into<ClassName>,
+        family: &'static str,
+    ) -> Self {
+        Self {
+            namespace: namespace.into(),
+            class: class.into(),
+            family,
+            error_form: ErrorForm::Embedded,
+            error_class: "CIM_Error".into(),
+            errors_class: "CIM_Error".into(),
+            hyper_v_severity: false,
+            max_status_code: 29,
+            change_codes: ChangeCodes::Dmtf,
+            kill_job: true,
+            type_property: None,
+            affected_class: None,
+            owning_class: None,
+        }
+    }
+}
+
 /// How GetError gives an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorForm {

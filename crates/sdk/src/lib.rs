@@ -12,6 +12,7 @@ pub mod order;
 pub mod outcome;
 pub mod plugin;
 pub mod principal;
+pub mod process;
 pub mod remote;
 
 pub use alerts::{AlertSink, Alerts};
@@ -22,6 +23,8 @@ pub use cimwright_jobs as jobs;
 pub use dialect::{ChangeCodes, ErrorForm, JobDialect};
 pub use order::{Order, OrderKind};
 pub use outcome::{MethodOutcome, NewJob};
-pub use plugin::{Background, Context, InstanceProvider, MethodProvider, Plugin, ServedClass};
+pub use plugin::{
+    Background, Context, Declaration, InstancePortions, InstanceProvider, MethodProvider, Plugin, ServedClass,
+};
 pub use principal::{Principal, Role};
 pub use remote::{Computers, RemoteAnswer, RemoteError};

@@ -1,5 +1,6 @@
 //! How a provider presents itself to the server.
 
+use crate::alerts::Alerts;
 use crate::call::MethodCall;
 use crate::dialect::JobDialect;
 use crate::outcome::MethodOutcome;
@@ -26,6 +27,24 @@ pub struct Plugin {
     pub catalogues: Vec<&'static Catalogue>,
     /// What it does without being asked.
     pub background: Vec<Arc<dyn Background>>,
+    /// The classes it brings along, beside those of the server.
+    pub declarations: Vec<Declaration>,
+    /// The line it raises indications on; whoever takes the plugin in connects it.
+    pub alerts: Alerts,
+}
+
+/// MOF that a provider brings along: classes of its own, on top of those that every namespace has.
+///
+/// A namespace that does not exist is made, with the qualifiers, the base classes of jobs, errors, services and indications.
+/// A class that is there already can neither be changed nor declared in other words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// Where the classes go.
+    pub namespace: NamespaceName,
+    /// A name for messages, such as that of the file.
+    pub name: &'static str,
+    /// The MOF: class declarations and nothing else.
+    pub mof: &'static str,
 }
 
 /// What a provider does without being asked, for as long as the server runs.
@@ -70,6 +89,19 @@ pub trait InstanceProvider: Send + Sync + 'static {
     /// # Errors
     /// When they cannot be found out.
     async fn enumerate(&self, context: Context<'_>, class: &ClassName) -> Result<Vec<Instance>, CimError>;
+
+    /// The same instances portion by portion, for a class that has more of them than should be in memory at once. The server asks
+    /// for a portion when it has passed on the one before. The default gives all of [`InstanceProvider::enumerate`] at once.
+    ///
+    /// # Errors
+    /// When they cannot be found out.
+    async fn open(
+        &self,
+        context: Context<'_>,
+        class: &ClassName,
+    ) -> Result<Box<dyn InstancePortions>, CimError> {
+        Ok(Box::new(Once(Some(self.enumerate(context, class).await?))))
+    }
 
     /// The instance with these keys; `None` if there is none. The default looks through [`InstanceProvider::enumerate`].
     ///
@@ -120,6 +152,36 @@ pub trait InstanceProvider: Send + Sync + 'static {
     /// Why it cannot be done. The default is CIM_ERR_NOT_SUPPORTED.
     async fn delete(&self, _: Context<'_>, path: &InstancePath) -> Result<(), CimError> {
         Err(CimError::not_supported(format!("instances of {} cannot be deleted", path.class)))
+    }
+}
+
+/// Instances that come portion by portion.
+#[async_trait]
+pub trait InstancePortions: Send + Sync + 'static {
+    /// The next portion; `None` at the end. A portion may be empty and not the last one. When the returned future is dropped,
+    /// the portion must come at the next call.
+    ///
+    /// # Errors
+    /// When they cannot be found out; nothing more is asked for then.
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError>;
+
+    /// Whether it is known that nothing more comes; saves asking once more.
+    fn is_finished(&self) -> bool {
+        false
+    }
+}
+
+/// One portion that is there already.
+struct Once(Option<Vec<Instance>>);
+
+#[async_trait]
+impl InstancePortions for Once {
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError> {
+        Ok(self.0.take())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_none()
     }
 }
 

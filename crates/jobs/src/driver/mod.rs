@@ -137,7 +137,7 @@ impl Driver {
         let Some(kind) = self.shared.kinds.get(&spec.kind).cloned() else {
             return self.end(Ending::Failed(Box::new(errors::unknown_kind(&spec)))).await;
         };
-        self.steps = match kind.steps(&spec) {
+        self.steps = match kind.find_steps(&spec).await {
             Ok(steps) => steps,
             Err(reason) => return self.end(Ending::Failed(Box::new(reason))).await,
         };
