@@ -20,12 +20,10 @@ pub(super) fn parse(text: &str) -> Parsed<Query> {
 
 /// Reads a condition of DMTF:FQL (DSP0212), which is that of a query without the query around it.
 pub(super) fn parse_condition(text: &str) -> Parsed<Condition> {
-    let mut scanner = Scanner::with_doubled_quotes(text);
-    let token = scanner.next()?;
-    let mut parser = Parser { scanner, token, own_names: Vec::new() };
-    let condition = parser.any_of(0)?;
-    if parser.token.kind != Kind::End {
-        return Err(parser.expected("AND, OR or the end"));
+    let mut parser = Parser { at: Cursor::new(Scanner::with_doubled_quotes(text))?, own_names: Vec::new() };
+    let condition = parser.condition()?;
+    if parser.at.token.kind != Kind::End {
+        return Err(parser.at.expected("AND, OR or the end"));
     }
     Ok(condition)
 }
