@@ -185,8 +185,14 @@ fn split_host(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+/// Whether a text can be the name of a class or a key (DSP0004 annex A, IDENTIFIER; a digit may come first).
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let belongs = |c: char| match c {
+        '_' => true,
+        c if c.is_ascii() => c.is_ascii_alphanumeric(),
+        c => !c.is_control() && !c.is_whitespace(),
+    };
+    !text.is_empty() && text.chars().all(belongs)
 }
 
 /// A value at the beginning of `text`, and what follows after it.
