@@ -29,7 +29,7 @@ struct Options {
     #[arg(long, value_name = "FILE", requires = "target")]
     replay: Option<PathBuf>,
 
-    /// Write the seeds of all targets below this directory, and nothing else
+    /// Write the seeds and the words of the targets below this directory, tell their names, and do nothing else
     #[arg(long, value_name = "DIR")]
     write_seeds: Option<PathBuf>,
 
@@ -131,17 +131,45 @@ fn replay(target: &Target, file: &Path) -> bool {
 /// Whether something went wrong.
 fn write_seeds(targets: &[&Target], project: &Path, directory: &Path) -> bool {
     targets.iter().any(|target| {
-        let directory = directory.join(target.name);
-        let written = fs::create_dir_all(&directory).and_then(|()| {
-            let seeds = seeds::of(target.name, project);
-            seeds
-                .iter()
-                .enumerate()
-                .try_for_each(|(at, seed)| fs::write(directory.join(format!("seed-{at:04}")), seed))
+        let seeds = directory.join(target.name);
+        let written = fs::create_dir_all(&seeds).and_then(|()| {
+            for (at, seed) in seeds::of(target.name, project).iter().enumerate() {
+                fs::write(seeds.join(format!("seed-{at:04}")), seed)?;
+            }
+            fs::write(directory.join(format!("{}.dict", target.name)), dictionary(target.words))
         });
-        if let Err(error) = &written {
-            eprintln!("cannot write the seeds of {} to {}: {error}", target.name, directory.display());
+        match &written {
+            Ok(()) => println!("{}", target.name),
+            Err(error) => {
+                eprintln!("cannot write the seeds of {} to {}: {error}", target.name, seeds.display());
+            }
         }
         written.is_err()
     })
+}
+
+/// The words in the form that libFuzzer reads.
+fn dictionary(words: &[&str]) -> String {
+    let quoted = |word: &&str| {
+        let escaped: String = word
+            .bytes()
+            .map(|byte| match byte {
+                b'"' | b'\\' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                _ => format!("\\x{byte:02X}"),
+            })
+            .collect();
+        format!("\"{escaped}\"\n")
+    };
+    words.iter().map(quoted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_escaped_for_libfuzzer() {
+        assert_eq!(dictionary(&["a b", "\"\\", "\r\n\u{1}"]), "\"a b\"\n\"\\\"\\\\\"\n\"\\x0D\\x0A\\x01\"\n");
+    }
 }

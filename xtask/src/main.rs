@@ -33,9 +33,9 @@ Commands:
             --no-install   install nothing; say what to run instead
   demo replica
           The same for Storage Replica: two servers, a file system on a replicated volume, a lost partner, a switch of direction
-  test    Install what is missing, then format check, clippy, all Rust tests and the outside clients
+  test    Install what is missing, then format check, clippy, all Rust tests, a short fuzz run and the outside clients
             --no-install   install nothing; say what to run instead
-            --only STAGES  comma-separated: fmt, clippy, rust, interop
+            --only STAGES  comma-separated: fmt, clippy, rust, fuzz, interop
             --match TEXT   of the interop tests, run only those whose name contains TEXT
   drill   Kill the server at random moments under load, and prove that nothing was lost
             --kills N      how often (20)
@@ -51,7 +51,8 @@ Commands:
             --write        replace the table in docs/performance.md; all options: --help
   fuzz    Feed everything that reads what others send with inputs that nobody would write
             --seconds N    how long each target runs (60)
-            --target NAME  only this one: mof, request, response, query, uri, http; repeatable
+            --target NAME  only this one: mof, request, response, query, wsman, token, uri, http; repeatable
+            --jobs N       with libFuzzer, so many targets at once (1)
             --seed N       another run (1)
             --replay FILE  run the target on one input
             --stable       without libFuzzer, although a nightly toolchain is there

@@ -185,8 +185,14 @@ fn split_host(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+/// Whether a text can be the name of a class or a key (DSP0004 annex A, IDENTIFIER; a digit may come first).
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let belongs = |c: char| match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => plain(byte),
+        _ => !c.is_control() && !c.is_whitespace(),
+    };
+    !text.is_empty() && (text.bytes().all(plain) || text.chars().all(belongs))
 }
 
 /// A value at the beginning of `text`, and what follows after it.

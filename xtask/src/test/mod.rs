@@ -3,7 +3,7 @@
 pub(crate) mod interop;
 
 use crate::failure::{Failure, Result};
-use crate::{install, process, term};
+use crate::{fuzz, install, process, term};
 use std::time::{Duration, Instant};
 
 /// The hidden command that runs the outside clients; see [`interop`].
@@ -23,17 +23,19 @@ pub(crate) enum Stage {
     Format,
     Clippy,
     Rust,
+    Fuzz,
     Interop,
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Format, Self::Clippy, Self::Rust, Self::Interop];
+    const ALL: [Self; 5] = [Self::Format, Self::Clippy, Self::Rust, Self::Fuzz, Self::Interop];
 
     fn name(self) -> &'static str {
         match self {
             Self::Format => "fmt",
             Self::Clippy => "clippy",
             Self::Rust => "rust",
+            Self::Fuzz => "fuzz",
             Self::Interop => "interop",
         }
     }
@@ -43,6 +45,7 @@ impl Stage {
             Self::Format => "cargo fmt --all --check",
             Self::Clippy => "cargo clippy --workspace --all-targets -- -D warnings",
             Self::Rust => "cargo test --workspace",
+            Self::Fuzz => "inputs that nobody would write",
             Self::Interop => "outside clients",
         }
     }
@@ -55,6 +58,7 @@ impl Stage {
                 cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
             }
             Self::Rust => cargo(&["test", "--quiet", "--workspace"]),
+            Self::Fuzz => fuzz::short(),
             Self::Interop => interop::run(options),
         }
     }

@@ -3,9 +3,11 @@
 use super::error::Refusal;
 use super::value::{Scope, reference, text_value, type_of};
 use super::xml::{Attr, Element, Tag, shorten};
+use crate::uri;
 use cimwright_cim::coerce::{parse_integer, parse_real};
 use cimwright_cim::{
-    CimError, CimType, ClassName, ClassPath, InstancePath, KeyBinding, Name, NamespaceName, ObjectPath, Value,
+    CimError, CimStatus, CimType, ClassName, ClassPath, InstancePath, KeyBinding, Name, NamespaceName,
+    ObjectPath, Value,
 };
 
 /// More keys than any class has. Bounds the search for keys that are given twice.
@@ -78,24 +80,39 @@ pub(super) fn local_namespace_path(element: Element<'_>) -> Result<NamespaceName
     if namespace.as_str().is_empty() {
         return Err(element.incomplete());
     }
+    // What ends the namespace where a path is written as text.
+    if text.contains([':', '=', '"']) {
+        let text = format!("\"{}\" is no name of a namespace", shorten(&text));
+        return Err(CimError::new(CimStatus::InvalidNamespace, text).into());
+    }
     Ok(namespace)
 }
 
 /// The name in CLASSNAME.
 pub(super) fn class_name(element: Element<'_>) -> Result<ClassName, Refusal> {
-    Ok(Name::new(element.expect(Tag::ClassName)?.required(Attr::Name)?))
+    name(element.expect(Tag::ClassName)?, Attr::Name)
+}
+
+/// The name of a class or a key.
+fn name(element: Element<'_>, attr: Attr) -> Result<Name, Refusal> {
+    let text = element.required(attr)?;
+    if !uri::is_identifier(text) {
+        let text = format!("{}: \"{}\" is no name", element.tag().name(), shorten(text));
+        return Err(CimError::invalid_parameter(text).into());
+    }
+    Ok(Name::new(text))
 }
 
 /// The path in INSTANCENAME, which has neither host nor namespace.
 pub(super) fn instance_name(element: Element<'_>, scope: Scope<'_>) -> Result<InstancePath, Refusal> {
-    let mut path = InstancePath::new(None, element.expect(Tag::InstanceName)?.required(Attr::ClassName)?);
+    let mut path = InstancePath::new(None, name(element.expect(Tag::InstanceName)?, Attr::ClassName)?);
     for child in element.children() {
         if path.keys.len() >= MAX_KEYS {
             return Err(CimError::invalid_parameter("a path has too many keys").into());
         }
         let key = match child.tag() {
             Tag::KeyBinding => {
-                let name = Name::new(child.required(Attr::Name)?);
+                let name = name(child, Attr::Name)?;
                 let value =
                     key_value(child.exactly_one()?, scope).map_err(|e| e.within(format!("key {name}")))?;
                 if path.keys.iter().any(|k| k.name == name) {
@@ -204,6 +221,21 @@ mod tests {
         assert!(matches!(date, Ok(Value::DateTime(_))));
         assert!(matches!(key("<KEYVALUE VALUETYPE='numeric'>x</KEYVALUE>"), Err(Refusal::Cim(_))));
         assert!(matches!(key("<KEYVALUE TYPE='uint8'>256</KEYVALUE>"), Err(Refusal::Cim(_))));
+    }
+
+    /// They could not be written as the text of a path, where a header or a log needs it.
+    #[test]
+    fn names_are_names() {
+        assert!(keys("<KEYBINDING NAME='Größe_1'><KEYVALUE>v</KEYVALUE></KEYBINDING>").is_ok());
+        for bad in ["k;", "a b", "a.b", "a=b", "&#xA0;"] {
+            let key = format!("<KEYBINDING NAME='{bad}'><KEYVALUE>v</KEYVALUE></KEYBINDING>");
+            assert!(matches!(keys(&key), Err(Refusal::Cim(_))), "{bad}");
+            let class = format!("<CLASSNAME NAME='{bad}'/>");
+            assert!(matches!(read(&class), Err(Refusal::Cim(_))), "{bad}");
+        }
+        let within = "<LOCALCLASSPATH><LOCALNAMESPACEPATH><NAMESPACE NAME='ro:ot'/></LOCALNAMESPACEPATH>\
+                      <CLASSNAME NAME='X'/></LOCALCLASSPATH>";
+        assert!(matches!(read(within), Err(Refusal::Cim(e)) if e.status == CimStatus::InvalidNamespace));
     }
 
     #[test]

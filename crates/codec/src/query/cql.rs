@@ -3,7 +3,7 @@
 
 use super::pattern;
 use super::scan::{Kind, Scanner, Token};
-use super::shared::{Conditions, Cursor, Parsed, is_null, number};
+use super::shared::{Conditions, Cursor, Parsed, is_class, is_null, number};
 use cimwright_cim::query::{Comparison, Condition, Index, PropertyPath, Query, Step};
 use cimwright_cim::{CimStatus, Name, Value};
 
@@ -79,7 +79,7 @@ impl<'a> Conditions<'a> for Parser<'a> {
         if self.at.token.is("ISA") {
             self.at.bump()?;
             let class = match &self.at.token.kind {
-                Kind::Text(class) => Name::new(class),
+                Kind::Text(class) if is_class(class) && !is_keyword(class) => Name::new(class),
                 Kind::Word(class) if !is_keyword(class) => Name::new(class),
                 _ => return Err(self.at.expected("the name of a class")),
             };

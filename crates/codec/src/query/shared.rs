@@ -2,6 +2,7 @@
 
 use super::scan::{Scanner, Token};
 use super::{MAX_DEPTH, MAX_SELECTED, MAX_TESTS};
+use crate::uri::is_identifier;
 use cimwright_cim::query::{Condition, PropertyPath};
 use cimwright_cim::{CimError, CimStatus, Value};
 
@@ -117,6 +118,11 @@ pub(super) trait Conditions<'a> {
         }
         self.test()
     }
+}
+
+/// Whether what stands in quotes can be the name of a class, and so can be written without them.
+pub(super) fn is_class(text: &str) -> bool {
+    is_identifier(text) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The test for NULL, or its opposite.

@@ -235,6 +235,18 @@ fn length_and_depth_are_bounded() {
     refused(&" ".repeat(MAX_LENGTH + 1), CimStatus::InvalidQuery, "at most 65536");
 }
 
+#[test]
+fn only_names_of_classes_are_names_of_classes() {
+    assert!(parse("WQL", "SELECT * FROM X WHERE A ISA \"Größe_1\"").is_ok());
+    for language in LANGUAGES {
+        for bad in ["'] '", "']'", "''", "'1X'", "'a.b'", "1", "]"] {
+            let error = parse(language, &format!("SELECT * FROM X WHERE A ISA {bad}")).unwrap_err();
+            assert!(error.description.contains("the name of a class"), "{error}");
+        }
+    }
+    assert!(parse("DMTF:CQL", "SELECT * FROM X WHERE A ISA 'AND'").is_err());
+}
+
 /// What is gone through for every instance.
 #[test]
 fn tests_selected_properties_and_patterns_are_bounded() {

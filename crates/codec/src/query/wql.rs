@@ -2,7 +2,7 @@
 
 use super::pattern;
 use super::scan::{Kind, Scanner, Token};
-use super::shared::{Conditions, Cursor, Parsed, is_null, number};
+use super::shared::{Conditions, Cursor, Parsed, is_class, is_null, number};
 use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query, Step};
 use cimwright_cim::{Name, Value};
 
@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
         if self.at.token.is("ISA") {
             self.at.bump()?;
             let class = match &self.at.token.kind {
-                Kind::Text(class) => Name::new(class),
+                Kind::Text(class) if is_class(class) => Name::new(class),
                 Kind::Word(class) => Name::new(class),
                 _ => return Err(self.at.expected("the name of a class")),
             };

@@ -80,11 +80,13 @@ impl<N: Names> Builder<N> {
     }
 
     /// The element that was opened last and is not closed.
+    #[inline]
     pub(crate) fn innermost(&self) -> Option<Element<'_, N>> {
         self.open.last().map(|(at, _)| Element { tree: &self.tree, at: *at })
     }
 
     /// Keeps a text that is no element's own.
+    #[inline]
     pub(crate) fn keep(&mut self, text: &str) -> Span {
         let from = position(self.tree.text.len());
         self.tree.text.push_str(text);
@@ -92,6 +94,7 @@ impl<N: Names> Builder<N> {
     }
 
     /// Adds an attribute to the element that is opened next.
+    #[inline]
     pub(crate) fn attribute(&mut self, name: N::Attribute, value: &str) {
         let value = self.keep(value);
         self.tree.attributes.push((name, value));
@@ -104,6 +107,7 @@ impl<N: Names> Builder<N> {
     }
 
     /// Opens an element with the attributes that were added.
+    #[inline]
     pub(crate) fn open(&mut self, name: N::Element) {
         let at = position(self.tree.nodes.len());
         let text = position(self.tree.text.len());
@@ -122,6 +126,7 @@ impl<N: Names> Builder<N> {
     }
 
     /// Adds to the text of the innermost element, which has no children.
+    #[inline]
     pub(crate) fn characters(&mut self, text: &str, limits: &Limits) -> Result<(), Trouble> {
         let Some((at, _)) = self.open.last() else { return Ok(()) };
         let (from, _) = self.tree.nodes[*at as usize].text;
@@ -134,6 +139,7 @@ impl<N: Names> Builder<N> {
     }
 
     /// Closes the innermost element.
+    #[inline]
     pub(crate) fn close(&mut self) {
         self.open.pop();
     }
@@ -177,6 +183,7 @@ impl<'d, N: Names> Element<'d, N> {
     }
 
     /// A text that is kept beside the elements' own.
+    #[inline]
     pub(crate) fn kept(self, span: Span) -> &'d str {
         slice(&self.tree.text, span)
     }
@@ -187,6 +194,7 @@ impl<'d, N: Names> Element<'d, N> {
     }
 
     /// The value of the first attribute whose name is accepted.
+    #[inline]
     pub(crate) fn attribute(self, accepted: impl Fn(&N::Attribute) -> bool) -> Option<&'d str> {
         let (from, to) = self.node().attributes;
         self.tree.attributes[from as usize..to as usize]
@@ -199,6 +207,7 @@ impl<'d, N: Names> Element<'d, N> {
         self.node().first_child != NONE
     }
 
+    #[inline]
     pub(crate) fn children(self) -> Children<'d, N> {
         Children { tree: self.tree, next: self.node().first_child }
     }
