@@ -34,12 +34,17 @@ impl Program {
 
     /// Whether it replicates volumes with these options.
     fn replicates(self, options: &[&String]) -> bool {
-        let only = options.iter().position(|o| o.starts_with("--only"));
-        match (self, only) {
-            (Self::Drill | Self::IndicationsDrill, _) => false,
-            (Self::ReplicaDrill, _) | (Self::Bench, None) => true,
-            (Self::Bench, Some(at)) => options[at..].iter().take(2).any(|o| o.contains("replica")),
+        match self {
+            Self::Drill | Self::IndicationsDrill => false,
+            Self::ReplicaDrill => true,
+            Self::Bench => self.does("replica", options),
         }
+    }
+
+    /// Whether it is the bench, and measures this part with these options.
+    fn does(self, part: &str, options: &[&String]) -> bool {
+        let only = options.iter().position(|o| o.starts_with("--only"));
+        self == Self::Bench && only.is_none_or(|at| options[at..].iter().take(2).any(|o| o.contains(part)))
     }
 
     fn binary(self) -> &'static str {
@@ -79,7 +84,8 @@ pub(crate) fn run(program: Program, options: &[String]) -> Result<()> {
         if schema.is_file() && !passed.iter().any(|o| *o == "--schema") {
             command.arg("--schema").arg(schema);
         }
-        if let Ok(python) = install::python(&interop::requirements(), false) {
+        let may_install = own.is_empty() && program.does("mof", &passed);
+        if let Ok(python) = install::python(&interop::requirements(), may_install) {
             command.arg("--python").arg(python);
         }
     }
@@ -114,5 +120,7 @@ mod tests {
         let replicates = |line: &str| Program::Bench.replicates(&words(line).iter().collect::<Vec<_>>());
         assert!(replicates("--quick") && replicates("--only reads,replica") && replicates("--only=replica"));
         assert!(!replicates("--quick --only reads --write"));
+        let mof = |line: &str| Program::Bench.does("mof", &words(line).iter().collect::<Vec<_>>());
+        assert!(mof("") && mof("--only mof,reads") && mof("--only=mof") && !mof("--only statics"));
     }
 }

@@ -6,7 +6,7 @@
 //! - `convert`: a conversion as a job, against the same qemu-img command.
 //! - `scale`: the cost of one instance among many (`fill` makes the many).
 //! - `replica`: a replicated volume, against nbdcopy, cp and a volume that is not.
-//! - `mof`: the MOF compiler, against pywbem's.
+//! - `mof`: the MOF compiler, against pywbem's (`schema` has what it compiles).
 //! - `startup`: from nothing to the first answer, and memory.
 //! - `load`, `message`: the load generator, the same for both sides of every comparison.
 //! - `report`: the table.
@@ -21,6 +21,7 @@ mod reads;
 mod replica;
 mod report;
 mod scale;
+mod schema;
 mod starts;
 mod startup;
 mod statics;
@@ -65,7 +66,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
 
-    /// The archive with the MOF of the DMTF's schema, for the part mof
+    /// The archive with the MOF of the DMTF's schema, for the parts mof and startup
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
 
@@ -221,7 +222,7 @@ async fn measure(options: Options) -> Result<()> {
         mof::run(&bench, &options, &mut report).await?;
     }
     if wanted(Part::Startup) {
-        startup::run(&bench, &mut report).await?;
+        startup::run(&bench, &options, &mut report).await?;
     }
     if wanted(Part::Replica) {
         replica::run(&bench, &mut report).await?;

@@ -275,6 +275,9 @@ fn check<'s>(class: &Class, ancestors: impl Iterator<Item = &'s Arc<Class>>) -> 
             return wrong(&method.name, twice);
         }
     }
+    if class.properties.is_empty() {
+        return Ok(());
+    }
     for ancestor in ancestors {
         for property in &class.properties {
             if let Some(old) = ancestor.property(property.name.as_str())
@@ -418,6 +421,30 @@ mod tests {
         );
         base.superclass = Some("Msvm_Job".into());
         assert!(matches!(schema.replace_class(base), Err(SchemaError::NoSuperclass { .. })));
+    }
+
+    #[test]
+    fn a_line_of_any_length_can_be_asked_for() {
+        let mut schema = schema();
+        let mut last = Name::new("Msvm_Job");
+        for n in 0..2_000 {
+            let mut class = Class::new(format!("X{n}"));
+            class.superclass = Some(last);
+            last = class.name.clone();
+            schema.add_class(class).unwrap();
+        }
+        let class = schema.class(last.as_str()).unwrap();
+        assert!(class.property("InstanceID").unwrap().propagated);
+        assert_eq!(class.property("JobRunTimes").unwrap().class_origin, Some("CIM_Job".into()));
+        assert_eq!(schema.ancestry(last.as_str()).count(), 2_002);
+        // What was handed out stays as it was; what is asked for later is the new one.
+        let before = Arc::clone(class);
+        let mut base = Class::clone(schema.declared("CIM_Job").unwrap());
+        base.properties[1].value = Some(Value::Uint32(7));
+        schema.replace_class(base).unwrap();
+        let value = |class: &Class| class.property("JobRunTimes").unwrap().value.clone();
+        assert_eq!(value(&before), Some(Value::Uint32(1)));
+        assert_eq!(value(schema.class(last.as_str()).unwrap()), Some(Value::Uint32(7)));
     }
 
     #[test]

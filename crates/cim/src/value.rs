@@ -70,10 +70,28 @@ impl CimType {
 
     /// The type with this keyword, in any case. `ref` is accepted for `reference`.
     pub fn from_keyword(word: &str) -> Option<Self> {
-        if word.eq_ignore_ascii_case("ref") {
-            return Some(Self::Reference);
-        }
-        Self::ALL.into_iter().find(|t| t.keyword().eq_ignore_ascii_case(word))
+        let mut folded = [0; 9];
+        let folded = folded.get_mut(..word.len())?;
+        folded.copy_from_slice(word.as_bytes());
+        folded.make_ascii_lowercase();
+        Some(match &*folded {
+            b"boolean" => Self::Boolean,
+            b"string" => Self::String,
+            b"char16" => Self::Char16,
+            b"uint8" => Self::Uint8,
+            b"sint8" => Self::Sint8,
+            b"uint16" => Self::Uint16,
+            b"sint16" => Self::Sint16,
+            b"uint32" => Self::Uint32,
+            b"sint32" => Self::Sint32,
+            b"uint64" => Self::Uint64,
+            b"sint64" => Self::Sint64,
+            b"real32" => Self::Real32,
+            b"real64" => Self::Real64,
+            b"datetime" => Self::DateTime,
+            b"reference" | b"ref" => Self::Reference,
+            _ => return None,
+        })
     }
 
     /// Whether the type is one of the eight integer types.

@@ -1,13 +1,14 @@
 //! From sources to schemas: includes, namespaces, the order of classes.
 
+use super::ahead::{Ahead, Parsed};
 use super::ast::{ClassItem, InstanceItem, Item, Literal, LiteralKind, Pragma, Span, Word};
 use super::declare::Declarer;
 use super::diagnostic::{Diagnostic, MAX_ERRORS, did_you_mean, quote};
 use super::instances::{self, Pending};
-use super::parser::parse_all;
 use super::source::{LoadError, Loader, NoIncludes, Shelf, ShelfEnd, Source};
 use cimwright_cim::{ClassPath, Instance, Name, NamespaceName, ObjectPath, Schema, SchemaError};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::thread::{self, Scope};
 
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 1000;
@@ -53,24 +54,27 @@ pub fn compile(
     options: &Options,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let shelf = Shelf::default();
-    let mut compiler = Compiler {
-        loader,
-        shelf: shelf.end(),
-        schemas,
-        strict: options.strict,
-        findings: Findings::default(),
-        namespace: options.default_namespace.clone(),
-        depth: 0,
-        seen: HashSet::new(),
-        waiting: HashMap::new(),
-        instances: Vec::new(),
-        class_aliases: HashMap::new(),
-    };
-    for source in sources {
-        compiler.namespace = options.default_namespace.clone();
-        compiler.file(source);
-    }
-    compiler.finish()
+    thread::scope(|threads| {
+        let mut compiler = Compiler {
+            threads,
+            loader,
+            shelf: shelf.end(),
+            schemas,
+            strict: options.strict,
+            findings: Findings::default(),
+            namespace: options.default_namespace.clone(),
+            depth: 0,
+            seen: HashSet::new(),
+            waiting: HashMap::new(),
+            instances: Vec::new(),
+            class_aliases: HashMap::new(),
+        };
+        for source in sources {
+            compiler.namespace = options.default_namespace.clone();
+            compiler.file(source, Parsed::of);
+        }
+        compiler.finish()
+    })
 }
 
 /// Compiles sources that include nothing into the schema of one namespace, by the strict rules.
@@ -116,7 +120,8 @@ pub(super) struct Mention<'a> {
     pub(super) span: Span,
 }
 
-struct Compiler<'a, 'c> {
+struct Compiler<'a, 'c, 'scope, 'env> {
+    threads: &'scope Scope<'scope, 'env>,
     loader: &'c dyn Loader,
     shelf: ShelfEnd<'a>,
     schemas: &'c mut Schemas,
@@ -138,20 +143,22 @@ struct Unit<'a> {
     item: ClassItem<'a>,
 }
 
-impl<'a> Compiler<'a, '_> {
-    fn file(&mut self, source: &'a Source) {
+impl<'a: 'scope, 'c: 'scope, 'scope> Compiler<'a, 'c, 'scope, '_> {
+    /// Takes all that a source says, unless it has been taken in this namespace before.
+    fn file(&mut self, source: &'a Source, parse: impl FnOnce(&'a Source) -> Parsed<'a>) {
         if !self.seen.insert((self.namespace.clone(), &source.name)) {
             return;
         }
-        let (items, mistakes) = parse_all(source);
+        let Parsed { items, mistakes, .. } = parse(source);
         self.findings.errors.extend(mistakes);
         let outer = self.namespace.clone();
+        let mut ahead = self.ahead(source, &items);
         for item in items {
             if self.findings.errors.len() >= MAX_ERRORS {
                 break;
             }
             match item {
-                Item::Pragma(pragma) => self.pragma(source, &pragma),
+                Item::Pragma(pragma) => self.pragma(source, &pragma, &mut ahead),
                 Item::Qualifier(item) => {
                     let namespace = self.namespace.clone();
                     self.declarer(source, &namespace, |declarer, schema| {
@@ -183,7 +190,7 @@ impl<'a> Compiler<'a, '_> {
 
     // ---- Pragmas
 
-    fn pragma(&mut self, source: &'a Source, pragma: &Pragma<'a>) {
+    fn pragma(&mut self, source: &'a Source, pragma: &Pragma<'a>, ahead: &mut Option<Ahead<'a, 'c>>) {
         const IGNORED: [&str; 13] = [
             "locale",
             "instancelocale",
@@ -201,7 +208,7 @@ impl<'a> Compiler<'a, '_> {
         ];
         let name = pragma.name;
         if name.is("include") {
-            self.include(source, pragma);
+            self.include(source, pragma, ahead);
         } else if name.is("namespace") {
             if let Some((text, _)) = self.text_argument(source, pragma) {
                 self.namespace = pragma_namespace(text);
@@ -212,28 +219,49 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    fn include(&mut self, source: &'a Source, pragma: &Pragma<'a>) {
+    fn include(&mut self, source: &'a Source, pragma: &Pragma<'a>, ahead: &mut Option<Ahead<'a, 'c>>) {
         let Some((file, span)) = self.text_argument(source, pragma) else { return };
         if self.depth == MAX_INCLUDE_DEPTH {
             self.error(Diagnostic::new(source, span, "files include each other too deep"));
             return;
         }
-        match self.loader.load(&source.name, file) {
-            Ok(included) => {
+        self.depth += 1;
+        let included = match ahead.as_mut().and_then(|ahead| ahead.take(file)) {
+            Some(read) => read.map(|parsed| self.file(parsed.source, |_| parsed)),
+            None => self.loader.load(&source.name, file).map(|included| {
                 let included = self.shelf.put(included);
-                self.depth += 1;
-                self.file(included);
-                self.depth -= 1;
+                self.file(included, Parsed::of);
+            }),
+        };
+        self.depth -= 1;
+        if let Err(error) = included {
+            let message = format!("cannot include {}: {error}", quote(file));
+            let mut diagnostic = Diagnostic::new(source, span, message);
+            if error == LoadError::NotFound {
+                diagnostic = diagnostic.hint("the path is relative to the directory of this file");
             }
-            Err(error) => {
-                let message = format!("cannot include {}: {error}", quote(file));
-                let mut diagnostic = Diagnostic::new(source, span, message);
-                if error == LoadError::NotFound {
-                    diagnostic = diagnostic.hint("the path is relative to the directory of this file");
-                }
-                self.error(diagnostic);
+            self.error(diagnostic);
+        }
+    }
+
+    /// Begins to read what a source includes.
+    fn ahead(&mut self, source: &'a Source, items: &[Item<'a>]) -> Option<Ahead<'a, 'c>> {
+        if self.depth == MAX_INCLUDE_DEPTH {
+            return None;
+        }
+        let mut files = Vec::new();
+        let mut named = HashSet::new();
+        for item in items {
+            if let Item::Pragma(pragma) = item
+                && pragma.name.is("include")
+                && let Some(Literal { kind: LiteralKind::String(file), .. }) = pragma.arguments.first()
+                // What is included again has been seen when its turn comes.
+                && named.insert(file.as_ref())
+            {
+                files.push(file.to_string());
             }
         }
+        Ahead::begin(self.threads, self.loader, source, files, |count| self.shelf.row(count))
     }
 
     fn text_argument<'p>(&mut self, source: &Source, pragma: &'p Pragma<'a>) -> Option<(&'p str, Span)> {

@@ -20,6 +20,8 @@ pub(super) struct Parser<'a> {
     /// How many braces are open.
     pub(super) braces: u32,
     pub(super) mistakes: Vec<Diagnostic>,
+    /// Room for a string while its parts are joined.
+    pub(super) joined: String,
 }
 
 impl<'a> Parser<'a> {
@@ -27,7 +29,16 @@ impl<'a> Parser<'a> {
         let text = source.body();
         let mut lexer = Lexer::new(text);
         let token = lexer.next();
-        Self { source, text, lexer, token, last: Span::default(), braces: 0, mistakes: Vec::new() }
+        Self {
+            source,
+            text,
+            lexer,
+            token,
+            last: Span::default(),
+            braces: 0,
+            mistakes: Vec::new(),
+            joined: String::new(),
+        }
     }
 
     // ---- Tokens

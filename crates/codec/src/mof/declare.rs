@@ -236,7 +236,7 @@ impl Declarer<'_, '_> {
 
     /// The name of a class that must exist by the end of the compilation.
     fn mention(&mut self, schema: &Schema, class: &Class, word: Word<'_>) -> Name {
-        if let Some(known) = schema.class(word.text) {
+        if let Some(known) = schema.declared(word.text) {
             return known.name.clone();
         }
         if class.name.is(word.text) {

@@ -154,6 +154,8 @@ impl<'a> Lexer<'a> {
                     if *b == quote {
                         return good;
                     }
+                    let rest = &self.bytes[self.at..];
+                    self.at += rest.iter().position(|b| !PLAIN[usize::from(*b)]).unwrap_or(rest.len());
                 }
             }
         }
@@ -181,6 +183,17 @@ impl<'a> Lexer<'a> {
         Token { kind, span: Span { start: start as u32, end: self.at as u32 } }
     }
 }
+
+/// Which bytes stand for nothing but themselves in a string or character. A table, because most of a schema is descriptions.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    plain[b'"' as usize] = false;
+    plain[b'\'' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain[b'\n' as usize] = false;
+    plain[b'\r' as usize] = false;
+    plain
+};
 
 fn is_word_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80

@@ -80,8 +80,10 @@ pub(super) struct Unescaper {
 }
 
 impl Unescaper {
-    pub(super) fn starting_with(text: &str) -> Self {
-        Self { text: text.to_owned(), high: None }
+    /// One that uses the room of an older text.
+    pub(super) fn reusing(mut text: String) -> Self {
+        text.clear();
+        Self { text, high: None }
     }
 
     /// Adds a part: a string token with its quotes.

@@ -1,12 +1,13 @@
 //! MOF: the compiler and the printer (DSP0004 2.7, clause 7 and annex A), with the extras that WMI files use.
 //!
 //! The way of a text: `lexer` cuts it into tokens, `parser` makes [`ast`] items whose text borrows from the source,
-//! `compile` takes the items of all sources in order (following `#pragma include`), `declare` and `qualify` turn class and
+//! `compile` takes the items of all sources in order (following `#pragma include`; `ahead` reads what is included on all processors), `declare` and `qualify` turn class and
 //! qualifier declarations into the model, `instances` does the same for instances once all classes are known.
 //! [`print_class`] and its siblings go the other way.
 //!
 //! Nothing here reads files: the caller hands over texts, and a [`Loader`] for what they include.
 
+mod ahead;
 pub mod ast;
 mod compile;
 mod cursor;

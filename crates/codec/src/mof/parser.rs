@@ -466,14 +466,12 @@ impl<'a> Parser<'a> {
         let first = self.peek_word();
         self.bump();
         let inner = &first.text[1..first.text.len() - 1];
-        let escaped = inner.as_bytes().contains(&b'\\');
-        if !escaped && self.token.kind != Kind::String {
+        if self.token.kind != Kind::String && !inner.as_bytes().contains(&b'\\') {
             return Ok(Literal { span: first.span, kind: LiteralKind::String(Cow::Borrowed(inner)) });
         }
-        let mut text = if escaped { Unescaper::default() } else { Unescaper::starting_with(inner) };
-        if escaped {
-            self.add_part(&mut text, first)?;
-        }
+        // Joined in one place for all, so that each gets just the room it needs.
+        let mut text = Unescaper::reusing(std::mem::take(&mut self.joined));
+        self.add_part(&mut text, first)?;
         while self.token.kind == Kind::String {
             let part = self.peek_word();
             self.add_part(&mut text, part)?;
@@ -481,7 +479,10 @@ impl<'a> Parser<'a> {
         }
         let span = first.span.to(self.last);
         match text.finish() {
-            Ok(text) => Ok(Literal { span, kind: LiteralKind::String(Cow::Owned(text)) }),
+            Ok(text) => {
+                self.joined = text;
+                Ok(Literal { span, kind: LiteralKind::String(Cow::Owned(self.joined.as_str().to_owned())) })
+            }
             Err(message) => Err(self.mistake(self.last, message)),
         }
     }

@@ -1,7 +1,7 @@
 //! Source texts and where included ones come from.
 
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// A MOF text and the name that diagnostics give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,9 @@ impl std::error::Error for LoadError {}
 
 /// Gives the text of a file named by `#pragma include`.
 ///
-/// A closure is a loader too; [`resolve_include`] does the arithmetic of relative paths.
-pub trait Loader {
+/// A closure is a loader too; [`resolve_include`] does the arithmetic of relative paths. Where a file includes many others, they are
+/// asked for ahead of their turn and from several threads.
+pub trait Loader: Sync {
     /// The source that the source named `from` includes as `file`. The name of the answer is what it in turn includes from.
     ///
     /// # Errors
@@ -55,7 +56,7 @@ pub trait Loader {
     fn load(&self, from: &str, file: &str) -> Result<Source, LoadError>;
 }
 
-impl<F: Fn(&str, &str) -> Result<Source, LoadError>> Loader for F {
+impl<F: Fn(&str, &str) -> Result<Source, LoadError> + Sync> Loader for F {
     fn load(&self, from: &str, file: &str) -> Result<Source, LoadError> {
         self(from, file)
     }
@@ -100,12 +101,13 @@ pub fn resolve_include(from: &str, file: &str) -> String {
     };
     let absolute = rooted || directory.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
-    for part in directory.split('/').chain(file.split('/')) {
+    // The first path may start above the working directory.
+    let above = directory.split('/').take_while(|part| *part == "..").count();
+    parts.extend(directory.split('/').take(above));
+    for part in directory.split('/').skip(above).chain(file.split('/')) {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
+            ".." => parts.truncate((parts.len().max(1) - 1).max(above)),
             part => parts.push(part),
         }
     }
@@ -113,20 +115,21 @@ pub fn resolve_include(from: &str, file: &str) -> String {
     if absolute { format!("/{path}") } else { path }
 }
 
-/// Keeps included sources alive while items borrow from them: a list that grows at its end and never moves an element.
+/// Keeps included sources alive while items borrow from them: a list of rows that grows at its end and never moves one.
 #[derive(Default)]
 pub(super) struct Shelf {
-    first: OnceCell<Box<Book>>,
+    first: OnceLock<Box<Row>>,
 }
 
-struct Book {
-    source: Source,
-    next: OnceCell<Box<Book>>,
+/// Places for the sources that one file includes; whoever has loaded one puts it there.
+struct Row {
+    places: Box<[OnceLock<Source>]>,
+    next: OnceLock<Box<Row>>,
 }
 
-/// Where the next source goes on a [`Shelf`].
+/// Where the next row goes on a [`Shelf`].
 #[derive(Clone, Copy)]
-pub(super) struct ShelfEnd<'a>(&'a OnceCell<Box<Book>>);
+pub(super) struct ShelfEnd<'a>(&'a OnceLock<Box<Row>>);
 
 impl Shelf {
     pub(super) fn end(&self) -> ShelfEnd<'_> {
@@ -135,10 +138,17 @@ impl Shelf {
 }
 
 impl<'a> ShelfEnd<'a> {
+    /// A source on the shelf.
     pub(super) fn put(&mut self, source: Source) -> &'a Source {
-        let book = self.0.get_or_init(|| Box::new(Book { source, next: OnceCell::new() }));
-        self.0 = &book.next;
-        &book.source
+        self.row(1)[0].get_or_init(|| source)
+    }
+
+    /// Empty places.
+    pub(super) fn row(&mut self, count: usize) -> &'a [OnceLock<Source>] {
+        let places = (0..count).map(|_| OnceLock::new()).collect();
+        let row = self.0.get_or_init(|| Box::new(Row { places, next: OnceLock::new() }));
+        self.0 = &row.next;
+        &row.places
     }
 }
 
@@ -146,8 +156,8 @@ impl Drop for Shelf {
     /// Link by link: the list may be longer than the stack is deep.
     fn drop(&mut self) {
         let mut next = self.first.take();
-        while let Some(mut book) = next {
-            next = book.next.take();
+        while let Some(mut row) = next {
+            next = row.next.take();
         }
     }
 }
@@ -164,6 +174,8 @@ mod tests {
         assert_eq!(resolve_include("/x/a.mof", "b.mof"), "/x/b.mof");
         assert_eq!(resolve_include("x/a.mof", "/b.mof"), "/b.mof");
         assert_eq!(resolve_include("a.mof", "../../b.mof"), "b.mof");
+        assert_eq!(resolve_include("../../x/a.mof", "sub/b.mof"), "../../x/sub/b.mof");
+        assert_eq!(resolve_include("../x/a.mof", "../../b.mof"), "../b.mof");
     }
 
     #[test]

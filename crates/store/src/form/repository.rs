@@ -1,9 +1,9 @@
 //! The stored forms of what clients load: classes, qualifier declarations and static instances.
 
-use super::class::{StoredClass, cim_type};
+use super::class::{StoredClass, StoredName, StoredType};
 use super::value::{StoredInstance, StoredValue};
 use super::{Form, FormError, VERSION};
-use cimwright_cim::{Class, Flavor, Instance, Name, QualifierDeclaration, QualifierScope, Scopes, Value};
+use cimwright_cim::{Class, Flavor, Instance, QualifierDeclaration, QualifierScope, Scopes, Value};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -36,9 +36,9 @@ pub(super) struct InstanceForm<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) struct QualifierForm<'a> {
     v: u32,
-    name: Cow<'a, str>,
+    name: StoredName,
     #[serde(rename = "type")]
-    cim_type: Cow<'a, str>,
+    cim_type: StoredType,
     #[serde(default)]
     array: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,8 +102,8 @@ impl<'a> From<&'a QualifierDeclaration> for QualifierForm<'a> {
         let scopes = SCOPES.iter().filter(|(_, s)| declaration.scopes.contains(*s));
         Self {
             v: VERSION,
-            name: declaration.name.as_str().into(),
-            cim_type: declaration.cim_type.keyword().into(),
+            name: StoredName(declaration.name.clone()),
+            cim_type: StoredType(declaration.cim_type),
             array: declaration.is_array,
             size: declaration.array_size,
             value: declaration.value.as_ref().map(Into::into),
@@ -130,8 +130,8 @@ impl TryFrom<QualifierForm<'_>> for QualifierDeclaration {
         }
         let [overridable, to_subclass, to_instance, translatable] = form.flavor;
         Ok(Self {
-            name: Name::new(form.name),
-            cim_type: cim_type(form.cim_type)?,
+            name: form.name.0,
+            cim_type: form.cim_type.0,
             is_array: form.array,
             array_size: form.size,
             value: form.value.map(Value::try_from).transpose()?,

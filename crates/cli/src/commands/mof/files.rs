@@ -2,9 +2,13 @@
 
 use crate::exit::{CliError, Exit};
 use cimwright_codec::mof::{LoadError, Loader, Source, resolve_include};
+use rustix::fs::{Mode, OFlags, open, openat};
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
@@ -15,17 +19,19 @@ pub(crate) struct Files {
     pub(crate) sources: Vec<Source>,
     /// Their directories, without links.
     directories: Vec<PathBuf>,
+    /// Directories that files were included from, opened; those that lie elsewhere are not.
+    opened: Mutex<HashMap<String, Option<Arc<OwnedFd>>>>,
 }
 
 impl Files {
     /// Reads the files.
     pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, CliError> {
-        let mut files = Self { sources: Vec::new(), directories: Vec::new() };
+        let mut files = Self { sources: Vec::new(), directories: Vec::new(), opened: Mutex::default() };
         for path in paths {
             let trouble = |reason: String| {
                 CliError::new(Exit::Trouble, format!("cannot read {}: {reason}", path.display()))
             };
-            let text = text_of(path).map_err(trouble)?;
+            let text = fs::File::open(path).map_err(|e| e.to_string()).and_then(text_of).map_err(trouble)?;
             let directory = match path.parent() {
                 Some(parent) if parent != Path::new("") => parent,
                 _ => Path::new("."),
@@ -40,11 +46,32 @@ impl Files {
     fn is_inside(&self, file: &Path) -> bool {
         fs::canonicalize(file).is_ok_and(|real| self.directories.iter().any(|d| real.starts_with(d)))
     }
+
+    /// Opens a file that is no link and lies in a directory where files may be included from. That is nearly every file, and a
+    /// schema is thousands of them: their directories are looked at once, and not for each.
+    fn open_plain(&self, path: &str) -> Option<fs::File> {
+        let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+        let known = self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(directory).cloned();
+        let opened = known.unwrap_or_else(|| {
+            let here = if directory.is_empty() { "." } else { directory };
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let real = fs::canonicalize(here).ok().filter(|real| self.is_inside(real));
+            let opened = real.and_then(|real| open(real, flags, Mode::empty()).ok()).map(Arc::new);
+            let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(directory.to_owned(), opened.clone());
+            opened
+        });
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(opened?, name, flags, Mode::empty()).ok().map(Into::into)
+    }
 }
 
 impl Loader for Files {
     fn load(&self, from: &str, file: &str) -> Result<Source, LoadError> {
         let path = resolve_include(from, file);
+        if let Some(file) = self.open_plain(&path) {
+            return Ok(Source::new(path, text_of(file).map_err(LoadError::Unreadable)?));
+        }
         let found =
             if Path::new(&path).exists() { PathBuf::from(&path) } else { in_any_case(Path::new(&path))? };
         if !self.is_inside(&found) {
@@ -53,7 +80,8 @@ impl Loader for Files {
                     .to_owned(),
             ));
         }
-        let text = text_of(&found).map_err(LoadError::Unreadable)?;
+        let file = fs::File::open(&found).map_err(|e| LoadError::Unreadable(e.to_string()))?;
+        let text = text_of(file).map_err(LoadError::Unreadable)?;
         Ok(Source::new(found.display().to_string(), text))
     }
 }
@@ -84,8 +112,7 @@ fn in_any_case(path: &Path) -> Result<PathBuf, LoadError> {
 }
 
 /// The text of a file: UTF-8, or UTF-16 with a byte order mark, as WMI's tools write it.
-fn text_of(path: &Path) -> Result<String, String> {
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
+fn text_of(file: fs::File) -> Result<String, String> {
     // Room for all of it at once: a schema is thousands of small files.
     let length = file.metadata().map_or(0, |m| m.len().min(LARGEST));
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
@@ -140,7 +167,7 @@ mod tests {
         let path = directory.path().join("x.mof");
         let text = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            text_of(&path)
+            text_of(fs::File::open(&path).unwrap())
         };
         assert_eq!(text(b"\xff\xfec\0l\0").as_deref(), Ok("cl"));
         assert_eq!(text(b"\xfe\xff\0c\0l").as_deref(), Ok("cl"));

@@ -99,6 +99,60 @@ fn a_file_included_twice_counts_once_and_its_case_may_differ() {
     assert_eq!(schema.class_names(), ["A", "B"]);
 }
 
+/// So many that they are read ahead of their turn, by several threads.
+#[test]
+fn many_included_files_count_in_the_order_of_the_text() {
+    let files: Vec<(String, String)> = (0..200)
+        .map(|n| {
+            // Each needs the one before it; every tenth includes ten of its own.
+            let superclass = if n == 0 { String::new() } else { format!(" : C{}", n - 1) };
+            let inner: String = (0..if n % 10 == 0 { 10 } else { 0 })
+                .map(|i| format!("#pragma include(\"i{i}of{n}\")\n"))
+                .collect();
+            (format!("f{n}"), format!("{inner}class C{n}{superclass} {{ }};"))
+        })
+        .collect();
+    let inner: Vec<(String, String)> = (0..200)
+        .step_by(10)
+        .flat_map(|n| (0..10).map(move |i| (format!("i{i}of{n}"), format!("class I{i}of{n} {{ }};"))))
+        .collect();
+    let table: Vec<(&str, &str)> =
+        files.iter().chain(&inner).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let includes: String = (0..200).map(|n| format!("#pragma include(\"f{n}\")\n")).collect();
+    let all = |text: String| {
+        let mut schemas = Schemas::new();
+        let source = Source::new("all", text);
+        compile(&[source], &EmbeddedFiles(&table), &mut schemas, &options(true)).map(|_| schemas)
+    };
+    // What is included again counts once.
+    let schemas = all(format!("{includes}{includes}")).unwrap();
+    let names: Vec<String> = schemas[&namespace()].class_names().iter().map(ToString::to_string).collect();
+    let wanted: Vec<String> = (0..200)
+        .flat_map(|n| {
+            let inner = if n % 10 == 0 { 10 } else { 0 };
+            (0..inner).map(move |i| format!("I{i}of{n}")).chain([format!("C{n}")])
+        })
+        .collect();
+    assert_eq!(names, wanted);
+    // What is missing or wrong among them is told where it stands, and the others are taken.
+    let found = all(format!("{includes}#pragma include(\"nope\")\nclass X : Y {{ }};")).unwrap_err();
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("all:201:17: error: cannot include 'nope'"), "{told:?}");
+    assert!(told[1].contains("the superclass Y of X is not declared"), "{told:?}");
+}
+
+#[test]
+#[should_panic(expected = "a loader of two minds")]
+fn a_loader_that_panics_leaves_nobody_waiting() {
+    let loader = |_: &str, file: &str| match file {
+        "f50" => panic!("a loader of two minds"),
+        _ => Ok(Source::new(file, "")),
+    };
+    let includes: String = (0..100).map(|n| format!("#pragma include(\"f{n}\")\n")).collect();
+    let _ = compile(&[Source::new("all", includes)], &loader, &mut Schemas::new(), &options(true));
+}
+
 #[test]
 fn files_that_include_each_other_end() {
     let files = EmbeddedFiles(&[
