@@ -210,7 +210,9 @@ impl BrokerBuilder {
         let statistics = Arc::<Statistics>::default();
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
-            Arc::new(About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics)))
+            let services = self.indications.iter().map(Indications::service_path).collect();
+            let about = About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics));
+            Arc::new(about.with_services(services))
         });
         self.plugins.extend(about.as_ref().map(interop::plugin));
         registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));

@@ -22,6 +22,7 @@ mod provider;
 mod routes;
 mod rules;
 mod service;
+mod settings;
 mod sources;
 mod standing;
 mod target;
@@ -37,7 +38,7 @@ use async_trait::async_trait;
 use book::Book;
 use cimwright_cim::query::Query;
 use cimwright_cim::{CimError, DateTime, Instance, InstancePath, NamespaceName, Schema, Value};
-use cimwright_jobs::{ChangeObserver, Clock, JobRecord, Outbox, Outgoing, StoreError};
+use cimwright_jobs::{ChangeObserver, Clock, Entry, EntryKind, JobRecord, Outbox, Outgoing, StoreError};
 use cimwright_sdk::{AlertSink, JobDialect};
 use delivery::Lines;
 use routes::Routes;
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     parser: QueryParser,
     config: IndicationsConfig,
     book: Mutex<Book>,
+    /// What was changed about the service.
+    settings_entry: RwLock<Option<Entry>>,
     /// Held while a registration is checked, stored and entered in the book.
     turn: tokio::sync::Mutex<()>,
     routes: RwLock<Arc<Routes>>,
@@ -100,8 +103,12 @@ impl Indications {
         let Parts { outbox, clock, namespaces, dialects, parser, config } = parts;
         let sources = sources::all(namespaces, &dialects);
         let mut book = Book::new(standing::filters(&sources, &parser, &config.system_name));
+        let mut settings = None;
         for entry in outbox.entries().await? {
-            book.restore(entry, &sources, &parser);
+            match entry.kind {
+                EntryKind::Settings => settings = Some(entry),
+                _ => book.restore(entry, &sources, &parser),
+            }
         }
         let shared = Arc::new(Shared {
             outbox,
@@ -110,6 +117,7 @@ impl Indications {
             parser,
             config,
             book: Mutex::new(book),
+            settings_entry: RwLock::new(settings),
             turn: tokio::sync::Mutex::default(),
             routes: RwLock::default(),
             active: AtomicBool::new(false),
@@ -191,18 +199,15 @@ impl ChangeObserver for Shared {
         for (at, routes) in routes.by_source() {
             let source = &self.sources[at];
             let Some(change) = lifecycle::Change::of(before, after) else { continue };
-            if !routes.iter().any(|r| r.takes(change.kind())) {
-                continue;
-            }
-            let Some(bare) = change.indication(source, &self.config.system_name, now) else { continue };
-            let indication = self.stamped(bare);
-            let to: Vec<_> = routes
-                .iter()
-                .filter(|r| r.takes(change.kind()) && r.query.matches(&indication, &*source.schema))
-                .flat_map(|r| r.listeners(now))
-                .collect();
-            if !to.is_empty() {
-                all.push(Outgoing { at: now, indication, to });
+            let wanted = |kind| routes.iter().any(|r| r.takes(kind));
+            for (kind, bare) in change.told(source, &self.config.system_name, now, wanted) {
+                let indication = self.stamped(bare);
+                let passed =
+                    routes.iter().filter(|r| r.takes(kind) && r.query.matches(&indication, &*source.schema));
+                let to = routes::listeners(passed, now);
+                if !to.is_empty() {
+                    all.push(Outgoing { at: now, indication, to });
+                }
             }
         }
         all
@@ -234,14 +239,11 @@ impl AlertSink for Shared {
         }
         let now = self.clock.now();
         let indication = self.stamped(indication);
-        let to: Vec<_> = routes
-            .iter()
-            .filter(|r| {
-                source.schema.is_a(indication.class.as_str(), r.query.from.as_str())
-                    && r.query.matches(&indication, &*source.schema)
-            })
-            .flat_map(|r| r.listeners(now))
-            .collect();
+        let passed = routes.iter().filter(|r| {
+            source.schema.is_a(indication.class.as_str(), r.query.from.as_str())
+                && r.query.matches(&indication, &*source.schema)
+        });
+        let to = routes::listeners(passed, now);
         if to.is_empty() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use crate::job_instance::Template;
 use cimwright_cim::{CimError, CimStatus, ClassName, NamespaceName, Schema, Value};
-use cimwright_sdk::JobDialect;
+use cimwright_sdk::{ErrorForm, JobDialect};
 use std::sync::Arc;
 
 /// The root of all lifecycle indications.
@@ -13,7 +13,7 @@ pub(crate) struct Source {
     pub(crate) name: NamespaceName,
     pub(crate) schema: Arc<Schema>,
     /// How the jobs of a family look here.
-    faces: Vec<(&'static str, Template)>,
+    faces: Vec<(&'static str, Template, ErrorForm)>,
 }
 
 /// All namespaces, in the order they were given in.
@@ -26,7 +26,7 @@ pub(crate) fn all(namespaces: &[(NamespaceName, Schema)], dialects: &[JobDialect
                 .filter(|d| d.namespace == *name)
                 .filter_map(|d| {
                     let class = schema.class(d.class.as_str())?;
-                    Some((d.family, Template::new(class, name, d.type_property)))
+                    Some((d.family, Template::new(class, name, d.type_property), d.error_form))
                 })
                 .collect();
             Source { name: name.clone(), schema: Arc::new(schema.clone()), faces }
@@ -37,7 +37,12 @@ pub(crate) fn all(namespaces: &[(NamespaceName, Schema)], dialects: &[JobDialect
 impl Source {
     /// How a job of a family looks here; `None` if it is not shown here.
     pub(crate) fn face(&self, family: &str) -> Option<&Template> {
-        self.faces.iter().find(|(f, _)| *f == family).map(|(_, template)| template)
+        self.face_and_form(family).map(|(template, _)| template)
+    }
+
+    /// How a job of a family looks here, and in which table its codes are.
+    pub(crate) fn face_and_form(&self, family: &str) -> Option<(&Template, ErrorForm)> {
+        self.faces.iter().find(|(f, ..)| *f == family).map(|(_, template, form)| (template, *form))
     }
 
     /// Whether any jobs are shown here.
