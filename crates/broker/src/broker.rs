@@ -206,7 +206,7 @@ impl BrokerBuilder {
             }
         }
         let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
-        let registry = Arc::new(Registry::new(self.common, self.store));
+        let registry = Arc::new(Registry::new(self.common, self.store, self.indications.clone()));
         let statistics = Arc::<Statistics>::default();
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());

@@ -242,7 +242,7 @@ pub(crate) async fn create_instance(
             most,
         )?;
         instance.path = Some(path.clone());
-        keep_instance(&registry, &scope.namespace, instance).await?;
+        keep_instance(&registry, &scope.namespace, None, instance).await?;
         Ok(OperationResult::Created(path))
     })
     .await
@@ -261,7 +261,7 @@ pub(crate) async fn modify_instance(
         let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
         let instance = change(&scope, &present.instance)?;
         if instance != present.instance {
-            keep_instance(&registry, &scope.namespace, instance).await?;
+            keep_instance(&registry, &scope.namespace, Some(&present.instance), instance).await?;
         }
         Ok(OperationResult::Void)
     })
@@ -274,12 +274,11 @@ pub(crate) async fn delete_instance(scope: Scope, path: InstancePath) -> Result<
         let registry = Arc::clone(&scope.inner.registry);
         let _turn = registry.turn.lock().await;
         let scope = now(scope)?;
-        if scope.namespace.extents.get(&path).is_none() {
-            return Err(crate::instances::absent(&path));
-        }
+        let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
         let change = Change::RemoveInstance(scope.namespace.name.clone(), path.clone());
         keep(&registry, &[change]).await?;
         scope.namespace.extents.remove(&path);
+        tell(&registry, &scope.namespace, Some(&present.instance), None).await;
         Ok(OperationResult::Void)
     })
     .await
@@ -333,12 +332,27 @@ fn now(scope: Scope) -> Result<Scope, CimError> {
 async fn keep_instance(
     registry: &Registry,
     namespace: &Namespace,
+    before: Option<&Instance>,
     instance: Instance,
 ) -> Result<(), CimError> {
     let instance = Arc::new(instance);
     keep(registry, &[Change::SetInstance(namespace.name.clone(), Arc::clone(&instance))]).await?;
     namespace.extents.set(Instance::clone(&instance));
+    tell(registry, namespace, before, Some(&instance)).await;
     Ok(())
+}
+
+/// Tells who subscribed. The repository is a store of its own, so that this is no part of the change; it still has the turn, so that
+/// changes are told in their order.
+async fn tell(
+    registry: &Registry,
+    namespace: &Namespace,
+    before: Option<&Instance>,
+    after: Option<&Instance>,
+) {
+    if let Some(indications) = &registry.indications {
+        indications.instance_changed(&namespace.name, before, after).await;
+    }
 }
 
 async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), CimError> {

@@ -72,17 +72,13 @@ impl Book {
     }
 
     /// Enters what was stored by an earlier process. What cannot be understood any more is kept, but has no effect.
-    pub(crate) fn restore(&mut self, entry: Entry, sources: &[Source], parser: &QueryParser) {
+    pub(crate) fn restore(&mut self, entry: Entry, sources: &[Arc<Source>], parser: &QueryParser) {
         match entry.kind {
             EntryKind::Filter => {
                 let namespaces = rules::namespaces_of(&entry.instance);
-                let queries = match rules::queries_of(&entry.instance, &namespaces, sources, parser) {
-                    Ok(queries) => queries,
-                    Err(error) => {
-                        tracing::error!(filter = ?entry.instance.get_str("Name"), %error, "nothing passes a filter any more");
-                        Vec::new()
-                    }
-                };
+                // What clients load is not there yet: it is bound again when it is.
+                let queries =
+                    rules::queries_of(&entry.instance, &namespaces, sources, parser).unwrap_or_default();
                 self.filters.push(Filter::new(entry, queries, false));
             }
             EntryKind::Destination => {
@@ -103,6 +99,32 @@ impl Book {
             },
             // They say how the service works, not whom it tells.
             EntryKind::Settings => {}
+        }
+    }
+
+    /// Binds the filters that clients made to the classes that there are now in namespaces that have changed. A filter that makes no sense in one of its namespaces
+    /// any more has no effect there.
+    pub(crate) fn rebind(
+        &mut self,
+        changed: &[NamespaceName],
+        sources: &[Arc<Source>],
+        parser: &QueryParser,
+    ) {
+        for filter in self.filters.iter_mut().filter(|f| !f.standing) {
+            let instance = &filter.entry.instance;
+            let namespaces = rules::namespaces_of(instance);
+            if !namespaces.iter().any(|n| changed.contains(n)) {
+                continue;
+            }
+            filter.queries.clear();
+            for namespace in namespaces {
+                match rules::queries_of(instance, std::slice::from_ref(&namespace), sources, parser) {
+                    Ok(queries) => filter.queries.extend(queries),
+                    Err(error) => {
+                        tracing::warn!(filter = %filter.name, %namespace, %error, "nothing passes a filter any more");
+                    }
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use super::sources::Source;
 use crate::paths;
 use crate::results;
-use cimwright_cim::{Embedded, Instance, Value};
+use cimwright_cim::{Embedded, Instance, Property, Value};
 use cimwright_jobs::JobRecord;
 use std::time::SystemTime;
 
@@ -19,6 +19,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) const ALL: [Self; 4] = [Self::Creation, Self::Modification, Self::Deletion, Self::MethodCall];
+
+    /// What happens to instances that clients keep.
+    pub(crate) const LIFE: [Self; 3] = [Self::Creation, Self::Modification, Self::Deletion];
 
     /// The class of the indication.
     pub(crate) fn class(self) -> &'static str {
@@ -122,6 +125,34 @@ impl<'a> Change<'a> {
         set_object(&mut indication, "SourceInstance", shown);
         Some(indication)
     }
+}
+
+/// The indication of a change of an instance that a client keeps. `None` if it looks the same.
+pub(crate) fn of_instance(
+    before: Option<&Instance>,
+    after: Option<&Instance>,
+    host: &str,
+) -> Option<(Kind, Instance)> {
+    let (kind, shown) = match (before, after) {
+        (None, Some(shown)) => (Kind::Creation, shown),
+        (Some(_), Some(shown)) => (Kind::Modification, shown),
+        (Some(shown), None) => (Kind::Deletion, shown),
+        (None, None) => return None,
+    };
+    let mut indication = Instance::new(kind.class())
+        .with("SourceInstanceModelPath", paths::text(shown.path.as_ref()?))
+        .with("SourceInstanceHost", host);
+    if let (Some(before), Some(after)) = (before, after) {
+        let is_new = |p: &&Property| before.get(p.name.as_str()) != p.value.as_ref();
+        let changed: Vec<&str> = after.properties.iter().filter(is_new).map(|p| p.name.as_str()).collect();
+        if changed.is_empty() {
+            return None;
+        }
+        indication.set("ChangedPropertyNames", Some(Value::strings(changed)));
+        set_object(&mut indication, "PreviousInstance", embedded(before.clone()));
+    }
+    set_object(&mut indication, "SourceInstance", embedded(shown.clone()));
+    Some((kind, indication))
 }
 
 /// An instance that travels inside another has no path.

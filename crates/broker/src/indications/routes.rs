@@ -2,15 +2,16 @@
 
 use super::book::Book;
 use super::lifecycle::Kind;
-use super::sources::Source;
+use super::sources::{Source, Sources};
+use cimwright_cim::NamespaceName;
 use cimwright_cim::query::Query;
 use std::sync::Arc;
 use std::time::SystemTime;
 use uuid::Uuid;
 
 /// All that is subscribed to, by namespace.
-#[derive(Default)]
 pub(crate) struct Routes {
+    sources: Sources,
     by_source: Vec<Vec<Route>>,
 }
 
@@ -33,7 +34,7 @@ struct Listener {
 
 impl Routes {
     /// The routes of all subscriptions that are enabled.
-    pub(crate) fn new(book: &Book, sources: &[Source]) -> Self {
+    pub(crate) fn new(book: &Book, sources: Sources) -> Self {
         let mut by_source: Vec<Vec<Route>> = sources.iter().map(|_| Vec::new()).collect();
         for subscription in book.subscriptions().filter(|s| s.is_enabled()) {
             let filters = book.filters_of(subscription.filter);
@@ -61,7 +62,7 @@ impl Routes {
                 }
             }
         }
-        Self { by_source }
+        Self { sources, by_source }
     }
 
     /// Whether nobody wants to know anything.
@@ -69,14 +70,16 @@ impl Routes {
         self.by_source.iter().all(Vec::is_empty)
     }
 
-    /// The routes of every namespace that has some, by its place among the sources.
-    pub(crate) fn by_source(&self) -> impl Iterator<Item = (usize, &[Route])> {
-        self.by_source.iter().enumerate().filter(|(_, r)| !r.is_empty()).map(|(at, r)| (at, r.as_slice()))
+    /// The namespaces that have routes, with these.
+    pub(crate) fn by_source(&self) -> impl Iterator<Item = (&Source, &[Route])> {
+        let all = self.sources.iter().zip(&self.by_source);
+        all.filter(|(_, r)| !r.is_empty()).map(|(source, r)| (&**source, r.as_slice()))
     }
 
-    /// The routes of one namespace.
-    pub(crate) fn of(&self, source: usize) -> &[Route] {
-        self.by_source.get(source).map_or(&[], Vec::as_slice)
+    /// A namespace and its routes; `None` if there is no such namespace.
+    pub(crate) fn of(&self, namespace: &NamespaceName) -> Option<(&Source, &[Route])> {
+        let mut all = self.sources.iter().zip(&self.by_source);
+        all.find(|(s, _)| s.name == *namespace).map(|(source, r)| (&**source, r.as_slice()))
     }
 }
 

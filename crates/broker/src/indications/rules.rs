@@ -48,7 +48,7 @@ pub(crate) fn namespaces_of(filter: &Instance) -> Vec<NamespaceName> {
 pub(crate) fn queries_of(
     filter: &Instance,
     namespaces: &[NamespaceName],
-    sources: &[Source],
+    sources: &[Arc<Source>],
     parser: &QueryParser,
 ) -> Result<Vec<(NamespaceName, Arc<Query>)>, CimError> {
     let needed = |name: &str| {
@@ -111,7 +111,7 @@ impl Shared {
             instance.set("SourceNamespaces", Some(Value::strings(all.iter().map(NamespaceName::as_str))));
         }
         let namespaces = namespaces_of(&instance);
-        let queries = queries_of(&instance, &namespaces, &self.sources, &self.parser)?;
+        let queries = queries_of(&instance, &namespaces, &self.sources(), &self.parser)?;
         let _turn = self.turn.lock().await;
         self.check_new(&path)?;
         let made = self.book().filters().filter(|f| !f.standing).count();

@@ -72,7 +72,7 @@ pub(crate) fn collections(filters: &[Filter]) -> Vec<Collection> {
 }
 
 /// The filters that make sense here.
-pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
+pub(crate) fn filters(sources: &[Arc<Source>], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
     let interop = NamespaceName::new(INTEROP_NAMESPACE);
     let mut filters = Vec::new();
     for (name, language, text) in STANDING {

@@ -5,7 +5,9 @@ use crate::house::*;
 use crate::indications::{CHANGES, Told, destination, filter, quick, refused};
 use cimwright_broker::Principal;
 use cimwright_cim::operation::Operation;
-use cimwright_cim::{CimError, CimStatus, Instance, InstancePath, Name, NamespaceName, Value};
+use cimwright_cim::{
+    CimError, CimStatus, CimType, Instance, InstancePath, Name, NamespaceName, Property, Qualifier, Value,
+};
 use cimwright_store::MemoryStore;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -141,6 +143,67 @@ async fn the_settings_of_the_service_are_durable() {
     assert_eq!(value("DeliveryRetryAttempts").await, Some(Value::Uint16(quick().retry_attempts)));
     set(&told, &admin(), &path, "FilterCreationEnabled", None).await.unwrap();
     told.create(&admin(), filter("f", "WQL", CHANGES, &[V2])).await.unwrap();
+}
+
+#[tokio::test]
+async fn instances_that_clients_keep_are_told() {
+    let store = Arc::new(MemoryStore::new());
+    let told = Told::with(Arc::clone(&store), quick()).await;
+    let ada = admin();
+    let everything = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA 'Acme_Thing'";
+    let unknown = told.filter(&ada, "f", everything).await;
+    refused(unknown, CimStatus::InvalidQuery, "Acme_Thing");
+    let class = |name: &str| {
+        let mut class = cimwright_cim::Class::new(name);
+        let mut key = Property::new("Name", CimType::String, None);
+        key.qualifiers.push(Qualifier::flag("Key"));
+        class.properties = vec![key, Property::new("Size", CimType::Uint32, None)];
+        Operation::CreateClass { class: Box::new(class) }
+    };
+    told.house.ask(&ada, V2, class("Acme_Thing")).await.unwrap();
+    told.house.ask(&ada, V2, class("Acme_Other")).await.unwrap();
+    let things = told.filter(&ada, "f", everything).await.unwrap();
+    let large = "SELECT * FROM CIM_InstModification WHERE SourceInstance.Acme_Thing::Size > 5";
+    let large = told.create(&ada, filter("g", "DMTF:CQL", large, &[V2])).await.unwrap();
+    for (name, filter) in [("a", &things), ("b", &large)] {
+        let listener = told.create(&ada, destination(name)).await.unwrap();
+        told.subscribe(&ada, filter, &listener).await;
+    }
+
+    let thing =
+        |class: &str, size: u32| Instance::new(class).with("Name", "x").with("Size", Value::Uint32(size));
+    let path = |class: &str| InstancePath::new(NamespaceName::new(V2), class).with_key("Name", "x");
+    let ask = async |operation| told.house.ask(&ada, V2, operation).await.unwrap();
+    for class in ["Acme_Other", "Acme_Thing"] {
+        ask(Operation::CreateInstance { instance: thing(class, 1) }).await;
+        for size in [5, 5, 6] {
+            let mut instance = thing(class, size);
+            instance.path = Some(path(class));
+            ask(Operation::ModifyInstance { instance, property_list: None }).await;
+        }
+        ask(Operation::DeleteInstance { path: path(class) }).await;
+    }
+    told.ears.until("its whole life", |e| e.of("a").len() == 4).await;
+    let heard = told.ears.of("a");
+    let classes: Vec<_> = heard.iter().map(|i| i.class.to_string()).collect();
+    let modification = "CIM_InstModification";
+    assert_eq!(classes, ["CIM_InstCreation", modification, modification, "CIM_InstDeletion"]);
+    let size =
+        |at: usize, of: &str| heard[at].get(of).and_then(Value::as_instance).and_then(|i| i.get_u64("Size"));
+    assert_eq!((size(0, "SourceInstance"), size(3, "SourceInstance")), (Some(1), Some(6)));
+    assert_eq!((size(1, "PreviousInstance"), size(1, "SourceInstance")), (Some(1), Some(5)));
+    assert_eq!(heard[1].get("ChangedPropertyNames"), Some(&Value::strings(["Size"])));
+    assert_eq!(
+        heard[0].get_str("SourceInstanceModelPath"),
+        Some("root/virtualization/v2:Acme_Thing.Name=\"x\"")
+    );
+    told.ears.until("what is large", |e| e.of("b").len() == 1).await;
+
+    // When the class goes, the filter has no effect any more, and comes back with the class.
+    ask(Operation::DeleteClass { class: "Acme_Thing".into() }).await;
+    ask(class("Acme_Thing")).await;
+    ask(Operation::CreateInstance { instance: thing("Acme_Thing", 1) }).await;
+    told.ears.until("a new one", |e| e.of("a").len() == 5).await;
 }
 
 async fn set(
