@@ -89,6 +89,7 @@ fn schema_of<'a>(
 
 /// CreateClass.
 pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    check_identifiers(&class)?;
     change_schema(scope, move |now| {
         let room = loaded_classes(&now.inner.registry) < now.inner.limits.loaded_classes;
         enough(room, "classes", now.inner.limits.loaded_classes)?;
@@ -100,6 +101,7 @@ pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<Operation
 
 /// ModifyClass.
 pub(crate) async fn modify_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    check_identifiers(&class)?;
     change_schema(scope, move |now| {
         let name = class.name.clone();
         let (schema, class) = rules::modify_class(now.declarations(), class, |c| now.has_instances(c))?;
@@ -127,6 +129,7 @@ pub(crate) async fn set_qualifier(
     scope: Scope,
     declaration: QualifierDeclaration,
 ) -> Result<OperationResult, CimError> {
+    check_identifier("a qualifier", &declaration.name)?;
     change_schema(scope, move |now| {
         let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
         if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
@@ -381,6 +384,27 @@ fn enough(room: bool, what: &str, most: usize) -> Result<(), CimError> {
         return Ok(());
     }
     Err(CimError::new(CimStatus::ServerLimitsExceeded, format!("this server keeps up to {most} {what}")))
+}
+
+/// All names that a class declares must be such as MOF can write.
+fn check_identifiers(class: &Class) -> Result<(), CimError> {
+    check_identifier("a class", &class.name)?;
+    class.properties.iter().try_for_each(|p| check_identifier("a property", &p.name))?;
+    for method in &class.methods {
+        check_identifier("a method", &method.name)?;
+        method.parameters.iter().try_for_each(|p| check_identifier("a parameter", &p.name))?;
+    }
+    Ok(())
+}
+
+/// IDENTIFIER of DSP0004 Annex A: letters, digits and underscores, and no digit first; letters beyond ASCII are allowed.
+fn check_identifier(what: &str, name: &Name) -> Result<(), CimError> {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || ('\u{80}'..='\u{ffef}').contains(&c);
+    let text = name.as_str();
+    if text.chars().next().is_some_and(letter) && text.chars().all(|c| letter(c) || c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(CimError::invalid_parameter(format!("\"{text}\" cannot be the name of {what}")))
 }
 
 /// DSP0004 does not say what a namespace may be called; these are names that every client can write.
