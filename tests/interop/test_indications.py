@@ -163,6 +163,60 @@ class IndicationTests(Case):
             self.finish(self.demo(self.olga, name=name))
             self.wait_for_end(name)
 
+    def test_a_collection_of_filters(self):
+        name = self._testMethodName
+        (jobs,) = [
+            c for c in self.ada.EnumerateInstances("CIM_FilterCollection", INTEROP)
+            if c["CollectionName"] == "Cimwright:JobControl:Filters"
+        ]  # fmt: skip
+        members = self.ada.AssociatorNames(jobs.path, AssocClass="CIM_MemberOfCollection")
+        self.assertIn("Cimwright:JobControl:JobEvents", [m["Name"] for m in members])
+        with pywbem.WBEMSubscriptionManager(name) as manager:
+            server = manager.add_server(pywbem.WBEMServer(self.ada))
+            destination = manager.add_destination(server, self.ear.url, destination_id="d")
+            ends = {"Filter": jobs.path, "Handler": destination.path}
+            made = self.ada.CreateInstance(pywbem.CIMInstance("CIM_FilterCollectionSubscription", ends), INTEROP)
+            try:
+                self.finish(self.demo(self.ada, name=name))
+                self.wait_for_end(name)
+            finally:
+                # It is none of the manager's, and the destination cannot go before it.
+                self.ada.DeleteInstance(made)
+        told = [i for i in self.ear.of(name) if i["SourceInstanceModelPath"].startswith(f"{V2}:")]
+        self.assertEqual([i.classname for i in told].count("CIM_InstCreation"), 1, "once, though two filters admit it")
+
+    def test_the_call_that_makes_a_job_is_told(self):
+        name = self._testMethodName
+        with self.subscribed(self.ada, "SELECT * FROM CIM_InstMethodCall WHERE MethodName = 'StartJob'"):
+            job = self.demo(self.ada, name=name)
+            self.finish(job)
+            job.wait()
+
+            def calls():
+                with self.ear.lock:
+                    return [i for i in self.ear.heard if i.classname == "CIM_InstMethodCall"]
+
+            wait_until(lambda: [i["PreCall"] for i in calls()] == [True, False], "the beginning and the end")
+            before, after = calls()
+        self.assertEqual(before["MethodParameters"]["Name"], name)
+        self.assertIsNone(before["ReturnValue"])
+        self.assertEqual(after["ReturnValue"], "0")
+        self.assertIn(job.path["InstanceID"], after["MethodParameters"]["Job"])
+        self.assertEqual(before["SourceInstance"].classname, "Cimwright_DemoService")
+
+    def test_the_settings_of_the_service(self):
+        (service,) = self.ada.EnumerateInstances("CIM_IndicationService", INTEROP)
+        systems = self.ada.Associators(service.path, AssocClass="CIM_HostedService")
+        self.assertEqual([s["Name"] for s in systems], [service["SystemName"]])
+        names = ["DeliveryRetryAttempts"]
+        changed = pywbem.CIMInstance(service.classname, {"DeliveryRetryAttempts": pywbem.Uint16(7)}, path=service.path)
+        self.expect_status(pywbem.CIM_ERR_ACCESS_DENIED, self.olga.ModifyInstance, changed, PropertyList=names)
+        self.ada.ModifyInstance(changed, PropertyList=names)
+        self.assertEqual(self.ada.GetInstance(service.path)["DeliveryRetryAttempts"], 7)
+        changed.properties["DeliveryRetryAttempts"] = pywbem.CIMProperty("DeliveryRetryAttempts", None, "uint16")
+        self.ada.ModifyInstance(changed, PropertyList=names)
+        self.assertEqual(self.ada.GetInstance(service.path)["DeliveryRetryAttempts"], service["DeliveryRetryAttempts"])
+
     def test_the_manager_finds_and_removes_what_it_made(self):
         with self.subscribed(self.olga, JOBS) as (manager, server, made):
             self.assertEqual([s.path for s in manager.get_owned_subscriptions(server)], [made.path])
@@ -190,7 +244,7 @@ class IndicationTests(Case):
         self.expect_status(pywbem.CIM_ERR_INVALID_QUERY, make, "SELECT * FROM Msvm_ConcreteJob")
         self.expect_status(pywbem.CIM_ERR_INVALID_QUERY, make, "SELECT FROM")
         self.expect_status(pywbem.CIM_ERR_QUERY_LANGUAGE_NOT_SUPPORTED, make, JOBS, "SQL")
-        self.expect_status(pywbem.CIM_ERR_NOT_SUPPORTED, make, "SELECT * FROM CIM_InstMethodCall")
+        self.expect_status(pywbem.CIM_ERR_NOT_SUPPORTED, make, JOBS, "WQL", INTEROP)
         self.expect_status(pywbem.CIM_ERR_INVALID_PARAMETER, make, JOBS, "WQL", "root/nowhere")
 
     def test_indications_go_nowhere_else(self):

@@ -108,7 +108,7 @@ class PywbemcliTests(unittest.TestCase):
         self.says(r"CIM_ConcreteJob", "class", "associators", "Msvm_ComputerSystem", "--names-only", namespace=V2)
         self.says(r"Msvm_OwningJobElement", "class", "references", "Msvm_ConcreteJob", "--names-only", namespace=V2)
         self.fails(r"CIM_ERR_NOT_FOUND", "class", "get", "No_Such")
-        self.fails(r"CIM_ERR_NOT_SUPPORTED|still has|subclasses", "class", "delete", "CIM_RegisteredProfile")
+        self.fails(r"CIM_ERR_NOT_SUPPORTED", "class", "delete", "CIM_CIMOMStatisticalData", "--include-instances")
 
     def test_qualifiers(self):
         self.says(r"Qualifier Key : boolean = false,\n    Scope\(property, reference\)", "qualifier", "get", "Key")
@@ -123,7 +123,7 @@ class PywbemcliTests(unittest.TestCase):
         self.says(r"Created namespace root/shelf", "namespace", "create", "root/shelf")
         self.addCleanup(self.run_it, "namespace", "delete", "root/shelf")
         self.says(r"(?m)^root/shelf$", "namespace", "list")
-        self.fails(r"already exist", "namespace", "create", "root/shelf")
+        self.fails(r"CIM_ERR_ALREADY_EXISTS", "namespace", "create", "root/shelf")
         self.says(r"Deleted namespace root/shelf", "namespace", "delete", "root/shelf")
         self.assertNotIn("root/shelf", self.cli("namespace", "list"))
 
@@ -168,7 +168,7 @@ class PywbemcliTests(unittest.TestCase):
         self.fails(r"CIM_ERR_ALREADY_EXISTS", "instance", "create", "Acme_Shelf", "-p", "Name=c", namespace=shelf)
         here(r"(?s).*", "instance", "delete", 'Acme_Shelf.Name="c"')
         self.fails(r"CIM_ERR_NOT_FOUND", "instance", "get", 'Acme_Shelf.Name="c"', namespace=shelf)
-        self.fails(r"CIM_ERR_METHOD_NOT_FOUND", "class", "invokemethod", "Acme_Shelf", "Fill", namespace=shelf)
+        self.fails(r"does not have a method Fill", "class", "invokemethod", "Acme_Shelf", "Fill", namespace=shelf)
         here(r"(?s).*", "class", "delete", "Acme_Beside", "--include-instances")
         here(r"(?s).*", "class", "delete", "Acme_Rack", "--include-instances")
         self.fails(r"instances", "class", "delete", "Acme_Shelf", namespace=shelf)
@@ -197,9 +197,7 @@ class PywbemcliTests(unittest.TestCase):
     # ---- statistics
 
     def test_statistics(self):
-        self.says(r"GetClass +1 +0 +[\d.]+ +[\d.]*[1-9]", options=("--output-format", "table"), script=(
-            "class get CIM_Job\nstatistics show\n"
-        ))  # fmt: skip
+        self.says(r"GetClass +1 +0 +[\d.]+ +[\d.]*[1-9]", script="class get CIM_Job\nstatistics show\n")
         said = self.cli(script="class get CIM_Job\nstatistics reset\nstatistics show\n")
         self.assertNotRegex(said.split("statistics reset")[-1], r"GetClass +1")
 
@@ -249,9 +247,9 @@ class PywbemcliTests(unittest.TestCase):
                 )  # fmt: skip
                 self.cli("subscription", "add-subscription", name, name, owned)
                 self.says(name, "subscription", "list-destinations", "--names-only")
-                self.says(r"SELECT \* FROM CIM_InstCreation", "subscription", "list-filters")
+                self.says(r"(?s)SELECT.*CIM_InstCreation", "subscription", "list-filters", "--type", owned[2:])
                 self.says(name, "subscription", "list-subscriptions", "--detail")
-                self.says(r"(?i)total", "subscription", "list", "--summary")
+                self.says(r"subscriptions \|", "subscription", "list", "--summary")
                 self.fails(r"(?i)referenc|subscri", "subscription", "remove-filter", name, owned)
                 self.cli("subscription", "remove-subscription", name, name)
                 self.cli("subscription", "remove-filter", name, owned)

@@ -3,7 +3,8 @@
 import unittest
 
 import pywbem
-from harness import connect
+from harness import connect, wait_until
+from test_indications import Ear
 
 INTEROP = "root/interop"
 
@@ -104,6 +105,58 @@ class Repository(Case):
         self.assertEqual(self.notes.GetQualifier("Colour").value, "red")
         self.notes.DeleteQualifier("Colour")
         self.expect_status(pywbem.CIM_ERR_NOT_FOUND, self.notes.GetQualifier, "Colour")
+
+    def test_what_happens_to_instances_is_told(self):
+        events = """
+Qualifier Indication : boolean = false, Scope(class, indication), Flavor(DisableOverride);
+Qualifier EmbeddedObject : boolean = false, Scope(property, method, parameter);
+   [Indication]
+class CIM_Indication { string IndicationIdentifier; datetime IndicationTime; };
+   [Indication]
+class CIM_InstIndication : CIM_Indication {
+      [EmbeddedObject]
+   string SourceInstance;
+   string SourceInstanceModelPath;
+   string SourceInstanceHost;
+};
+   [Indication]
+class CIM_InstCreation : CIM_InstIndication { };
+   [Indication]
+class CIM_InstModification : CIM_InstIndication {
+      [EmbeddedObject]
+   string PreviousInstance;
+   string ChangedPropertyNames[];
+};
+   [Indication]
+class CIM_InstDeletion : CIM_InstIndication { };
+"""
+        pywbem.MOFCompiler(self.notes, log_func=None).compile_string(events, self.namespace)
+        ear = Ear()
+        ear.start()
+        self.addCleanup(ear.stop)
+        query = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA Acme_Note"
+        with pywbem.WBEMSubscriptionManager("notes") as manager:
+            server = manager.add_server(self.server)
+            destination = manager.add_destination(server, ear.url, destination_id="d")
+            wanted = manager.add_filter(server, [self.namespace], query, query_language="DMTF:CQL", filter_id="f")
+            manager.add_subscriptions(server, wanted.path, destination.path)
+            memo = pywbem.CIMInstance("Acme_Memo", {"Number": pywbem.Uint32(9), "Text": "new"})
+            memo.path = self.notes.CreateInstance(memo)
+            memo["Text"] = "newer"
+            self.notes.ModifyInstance(memo, PropertyList=["Text"])
+            self.notes.DeleteInstance(memo.path)
+            wait_until(lambda: len(ear.heard) == 3, "its whole life to be told")
+        told = [(i.classname, i["SourceInstance"]["Text"]) for i in ear.heard]
+        self.assertEqual(
+            told, [("CIM_InstCreation", "new"), ("CIM_InstModification", "newer"), ("CIM_InstDeletion", "newer")]
+        )
+        self.assertEqual(ear.heard[1]["PreviousInstance"]["Text"], "new")
+        self.assertEqual(ear.heard[1]["ChangedPropertyNames"], ["Text"])
+        self.assertEqual(ear.heard[0]["SourceInstanceModelPath"], f"{self.namespace}:Acme_Memo.Number=9")
+
+    def test_names_that_are_none(self):
+        for name in ("", "a b", "9x"):
+            self.expect_status(pywbem.CIM_ERR_INVALID_PARAMETER, self.notes.CreateClass, pywbem.CIMClass(name))
 
     def test_instances(self):
         first = self.notes.GetInstance(self.path(1), LocalOnly=False)

@@ -206,11 +206,13 @@ impl BrokerBuilder {
             }
         }
         let background: Vec<_> = self.plugins.iter().flat_map(|p| p.background.clone()).collect();
-        let registry = Arc::new(Registry::new(self.common, self.store));
+        let registry = Arc::new(Registry::new(self.common, self.store, self.indications.clone()));
         let statistics = Arc::<Statistics>::default();
         let about = self.discovery.map(|discovery| {
             let (registry, limits) = (Arc::downgrade(&registry), self.limits.clone());
-            Arc::new(About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics)))
+            let services = self.indications.iter().map(Indications::service_path).collect();
+            let about = About::new(discovery, registry, limits, self.jobs.clone(), Arc::clone(&statistics));
+            Arc::new(about.with_services(services))
         });
         self.plugins.extend(about.as_ref().map(interop::plugin));
         registry.replace(loaded::with_content(built_in(self.namespaces, self.plugins)?, self.content));

@@ -177,6 +177,12 @@ fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Va
     let wrong = |why: String| CimError::invalid_parameter(format!("the property {}: {why}", declared.name));
     let mut value = coerce(value, shape, &|text| (scope.inner.parser)(text))
         .map_err(|mismatch| wrong(mismatch.to_string()))?;
+    if let (Some(most), Value::Array(items)) = (declared.array_size, &value)
+        && items.len() > most as usize
+    {
+        return Err(wrong(format!("has {} elements, and the array is declared with {most}", items.len())));
+    }
+    check_embedded(scope, declared, &value).map_err(wrong)?;
     if let Value::Reference(object) = &mut value
         && let ObjectPath::Instance(path) = object.as_mut()
     {
@@ -193,6 +199,24 @@ fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Va
         }
     }
     Ok(Some(value))
+}
+
+/// An embedded instance must be of the declared class or a subclass (EmbeddedInstance of DSP0004), as far as both are known here.
+fn check_embedded(scope: &Scope, declared: &Property, value: &Value) -> Result<(), String> {
+    let schema = &scope.namespace.schema;
+    let Some(wanted) = declared.reference_class.as_ref().filter(|w| schema.contains(w.as_str())) else {
+        return Ok(());
+    };
+    let check = |value: &Value| match value.as_instance() {
+        Some(given) if !schema.is_a(given.class.as_str(), wanted.as_str()) => {
+            Err(format!("is a {}, but must be a {wanted}", given.class))
+        }
+        _ => Ok(()),
+    };
+    match value {
+        Value::Array(items) => items.iter().flatten().try_for_each(check),
+        one => check(one),
+    }
 }
 
 /// Operators control their jobs; what everybody sees is the business of administrators, unless its provider knows better.

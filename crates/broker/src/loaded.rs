@@ -89,6 +89,7 @@ fn schema_of<'a>(
 
 /// CreateClass.
 pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    check_identifiers(&class)?;
     change_schema(scope, move |now| {
         let room = loaded_classes(&now.inner.registry) < now.inner.limits.loaded_classes;
         enough(room, "classes", now.inner.limits.loaded_classes)?;
@@ -100,6 +101,7 @@ pub(crate) async fn create_class(scope: Scope, class: Class) -> Result<Operation
 
 /// ModifyClass.
 pub(crate) async fn modify_class(scope: Scope, class: Class) -> Result<OperationResult, CimError> {
+    check_identifiers(&class)?;
     change_schema(scope, move |now| {
         let name = class.name.clone();
         let (schema, class) = rules::modify_class(now.declarations(), class, |c| now.has_instances(c))?;
@@ -127,6 +129,7 @@ pub(crate) async fn set_qualifier(
     scope: Scope,
     declaration: QualifierDeclaration,
 ) -> Result<OperationResult, CimError> {
+    check_identifier("a qualifier", &declaration.name)?;
     change_schema(scope, move |now| {
         let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
         if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
@@ -242,7 +245,7 @@ pub(crate) async fn create_instance(
             most,
         )?;
         instance.path = Some(path.clone());
-        keep_instance(&registry, &scope.namespace, instance).await?;
+        keep_instance(&registry, &scope.namespace, None, instance).await?;
         Ok(OperationResult::Created(path))
     })
     .await
@@ -261,7 +264,7 @@ pub(crate) async fn modify_instance(
         let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
         let instance = change(&scope, &present.instance)?;
         if instance != present.instance {
-            keep_instance(&registry, &scope.namespace, instance).await?;
+            keep_instance(&registry, &scope.namespace, Some(&present.instance), instance).await?;
         }
         Ok(OperationResult::Void)
     })
@@ -274,12 +277,11 @@ pub(crate) async fn delete_instance(scope: Scope, path: InstancePath) -> Result<
         let registry = Arc::clone(&scope.inner.registry);
         let _turn = registry.turn.lock().await;
         let scope = now(scope)?;
-        if scope.namespace.extents.get(&path).is_none() {
-            return Err(crate::instances::absent(&path));
-        }
+        let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
         let change = Change::RemoveInstance(scope.namespace.name.clone(), path.clone());
         keep(&registry, &[change]).await?;
         scope.namespace.extents.remove(&path);
+        tell(&registry, &scope.namespace, Some(&present.instance), None).await;
         Ok(OperationResult::Void)
     })
     .await
@@ -333,12 +335,27 @@ fn now(scope: Scope) -> Result<Scope, CimError> {
 async fn keep_instance(
     registry: &Registry,
     namespace: &Namespace,
+    before: Option<&Instance>,
     instance: Instance,
 ) -> Result<(), CimError> {
     let instance = Arc::new(instance);
     keep(registry, &[Change::SetInstance(namespace.name.clone(), Arc::clone(&instance))]).await?;
     namespace.extents.set(Instance::clone(&instance));
+    tell(registry, namespace, before, Some(&instance)).await;
     Ok(())
+}
+
+/// Tells who subscribed. The repository is a store of its own, so that this is no part of the change; it still has the turn, so that
+/// changes are told in their order.
+async fn tell(
+    registry: &Registry,
+    namespace: &Namespace,
+    before: Option<&Instance>,
+    after: Option<&Instance>,
+) {
+    if let Some(indications) = &registry.indications {
+        indications.instance_changed(&namespace.name, before, after).await;
+    }
 }
 
 async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), CimError> {
@@ -367,6 +384,27 @@ fn enough(room: bool, what: &str, most: usize) -> Result<(), CimError> {
         return Ok(());
     }
     Err(CimError::new(CimStatus::ServerLimitsExceeded, format!("this server keeps up to {most} {what}")))
+}
+
+/// All names that a class declares must be such as MOF can write.
+fn check_identifiers(class: &Class) -> Result<(), CimError> {
+    check_identifier("a class", &class.name)?;
+    class.properties.iter().try_for_each(|p| check_identifier("a property", &p.name))?;
+    for method in &class.methods {
+        check_identifier("a method", &method.name)?;
+        method.parameters.iter().try_for_each(|p| check_identifier("a parameter", &p.name))?;
+    }
+    Ok(())
+}
+
+/// IDENTIFIER of DSP0004 Annex A: letters, digits and underscores, and no digit first; letters beyond ASCII are allowed.
+fn check_identifier(what: &str, name: &Name) -> Result<(), CimError> {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || ('\u{80}'..='\u{ffef}').contains(&c);
+    let text = name.as_str();
+    if text.chars().next().is_some_and(letter) && text.chars().all(|c| letter(c) || c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(CimError::invalid_parameter(format!("\"{text}\" cannot be the name of {what}")))
 }
 
 /// DSP0004 does not say what a namespace may be called; these are names that every client can write.

@@ -2,6 +2,7 @@
 //! go with what clients load (see `loaded`), each change making a new [`Namespace`], so that an operation sees one and the same
 //! to its end.
 
+use crate::indications::Indications;
 use crate::job_instance::Template;
 use crate::links::{LeadsTo, Link};
 use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
@@ -97,6 +98,8 @@ pub(crate) struct Registry {
     pub(crate) store: Arc<dyn RepositoryStore>,
     /// Held while something that clients load is checked, kept and made known.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Who is told what happens to what clients load.
+    pub(crate) indications: Option<Indications>,
 }
 
 /// A namespace: its classes and who answers for them.
@@ -171,9 +174,13 @@ impl Registry {
     }
 
     /// A registry without namespaces.
-    pub(crate) fn new(common: Schema, store: Arc<dyn RepositoryStore>) -> Self {
+    pub(crate) fn new(
+        common: Schema,
+        store: Arc<dyn RepositoryStore>,
+        indications: Option<Indications>,
+    ) -> Self {
         let (namespaces, turn) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { namespaces, common: Arc::new(common), store, turn }
+        Self { namespaces, common: Arc::new(common), store, turn, indications }
     }
 
     /// All namespaces as they are now.
@@ -183,7 +190,11 @@ impl Registry {
 
     /// Makes other namespaces known. Only whoever has the turn, or is alone at the start, may do so.
     pub(crate) fn replace(&self, namespaces: Namespaces) {
-        *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(namespaces);
+        let namespaces = Arc::new(namespaces);
+        *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&namespaces);
+        if let Some(indications) = &self.indications {
+            indications.follow(&namespaces);
+        }
     }
 
     /// The namespace of this name.

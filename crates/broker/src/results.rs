@@ -4,10 +4,11 @@
 
 use crate::broker::Scope;
 use crate::errors;
+use crate::job_instance::Template;
 use crate::methods::table_code;
 use crate::paths;
-use crate::registry::{Dialect, Namespace, blank};
-use cimwright_cim::{Instance, InstancePath, Method, ObjectPath, Parameter, Value};
+use crate::registry::{Dialect, blank};
+use cimwright_cim::{Embedded, Instance, InstancePath, Method, ObjectPath, Parameter, Schema, Value};
 use cimwright_jobs::{Call, JobId, JobRecord, JobState};
 use cimwright_sdk::{ErrorForm, MethodCall};
 
@@ -70,7 +71,11 @@ pub(crate) fn instance(scope: &Scope, dialect: &Dialect, record: &JobRecord) -> 
     instance.set("ElementName", Some(Value::from(call.method.as_str())));
     instance.set("Caption", Some(Value::from(format!("Call of {}", call.method))));
     let ended = record.run.state.is_finished();
-    let told = |pre_call| indication(namespace, dialect, record, call, pre_call);
+    let (template, form) = (&dialect.template, dialect.face.error_form);
+    let told = |pre_call| {
+        let told = self::call(&namespace.schema, template, form, record, pre_call)?;
+        Some(Value::Instance(Box::new(told)))
+    };
     instance.set("PreCallIndication", told(true));
     instance.set("PostCallIndication", if ended { told(false) } else { None });
     instance.path = Some(path);
@@ -94,30 +99,40 @@ pub(crate) fn out_parameters(job: &InstancePath, record: &JobRecord) -> Option<V
     Some(Value::Instance(Box::new(instance.with("__ReturnValue", Value::Uint32(0)))))
 }
 
-/// CIM_InstMethodCall before or after the call.
-fn indication(
-    namespace: &Namespace,
-    dialect: &Dialect,
+/// CIM_InstMethodCall before or after the call that made a job; `None` if none did or the namespace does not have the class.
+pub(crate) fn call(
+    schema: &Schema,
+    template: &Template,
+    form: ErrorForm,
     record: &JobRecord,
-    call: &Call,
     pre_call: bool,
-) -> Option<Value> {
-    let mut told = blank(namespace.schema.class(METHOD_CALL)?);
+) -> Option<Instance> {
+    let call = record.spec.call.as_ref()?;
+    let mut told = blank(schema.class(METHOD_CALL)?);
     let parameters = Instance::new("__MethodParameters");
     let parameters = if pre_call {
         with_values(parameters, call.params.iter().map(|(name, value)| (name.as_str(), value.clone())))
     } else {
-        with_values(parameters, outs(call, &dialect.template.path(record), record))
+        with_values(parameters, outs(call, &template.path(record), record))
     };
     told.set("MethodName", Some(Value::from(call.method.as_str())));
     told.set("PreCall", Some(Value::Boolean(pre_call)));
     told.set("MethodParameters", Some(Value::Instance(Box::new(parameters))));
-    told.set("ReturnValue", (!pre_call).then(|| Value::String(return_value(dialect, record).to_string())));
+    told.set("ReturnValue", (!pre_call).then(|| Value::String(return_value(form, record).to_string())));
     let origin = &record.spec.origin;
     told.set("SourceInstance", Some(Value::Instance(Box::new(source(call)))));
+    mark_object(&mut told, "SourceInstance");
+    mark_object(&mut told, "MethodParameters");
     let target = InstancePath { namespace: Some(origin.clone()), ..call.target.clone() };
     told.set("SourceInstanceModelPath", Some(Value::String(paths::text(&target))));
-    Some(Value::Instance(Box::new(told)))
+    Some(told)
+}
+
+/// Says of a property that its value is an embedded object of whatever class.
+fn mark_object(instance: &mut Instance, name: &str) {
+    if let Some(property) = instance.properties.iter_mut().find(|p| p.name.is(name)) {
+        property.embedded = Some(Embedded::Object);
+    }
 }
 
 /// The instance that the method was called on, by its keys.
@@ -130,8 +145,7 @@ fn source(call: &Call) -> Instance {
 }
 
 /// What the method came to in the end: 0, or the code of the reason for which the job did not complete.
-fn return_value(dialect: &Dialect, record: &JobRecord) -> u32 {
-    let form: ErrorForm = dialect.face.error_form;
+fn return_value(form: ErrorForm, record: &JobRecord) -> u32 {
     errors::reported(record).first().map_or(0, |reason| table_code(form, errors::code_of(reason)))
 }
 

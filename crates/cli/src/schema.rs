@@ -57,8 +57,12 @@ const INTEROP: &[(&str, &str)] = &[
 /// The namespace above all others, in which WMI clients begin.
 const ROOT: &[(&str, &str)] = &[source!("qualifiers.mof"), source!("interop/wmi.mof")];
 
-const TEST: &[(&str, &str)] =
-    &[source!("qualifiers.mof"), source!("cim/v2.mof"), source!("cimwright/slow.mof")];
+const TEST: &[(&str, &str)] = &[
+    source!("qualifiers.mof"),
+    source!("cim/v2.mof"),
+    source!("cim/indications.mof"),
+    source!("cimwright/slow.mof"),
+];
 
 /// The classes that are there for the tests of clients, with the demonstration provider.
 ///

@@ -54,6 +54,7 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
     if config.providers.demo {
         plugins.push(DemoProvider::plugin(&computer, &[hyper_v::v1(), hyper_v::v2()]));
         plugins.push(demo::slow_answers());
+        plugins.push(demo::test_indications(&alerts));
     }
 
     let mut kinds = JobKinds::new();
@@ -74,7 +75,11 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
     let namespaces = schema::namespaces().map_err(rendered)?;
     // Before jobs run: what happens unwatched is told to nobody.
-    let indications = listeners::open(config, &computer, outbox, &namespaces, &plugins).await?;
+    let mut told = namespaces.clone();
+    if config.providers.demo {
+        told.push((demo::test_namespace(), schema::test_classes().map_err(rendered)?));
+    }
+    let indications = listeners::open(config, &computer, outbox, &told, &plugins).await?;
     alerts.connect(indications.sink());
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 

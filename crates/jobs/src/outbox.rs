@@ -22,6 +22,8 @@ pub enum EntryKind {
     Destination,
     /// A filter and a destination: CIM_IndicationSubscription.
     Subscription,
+    /// What was changed about the service: CIM_IndicationService. There is at most one.
+    Settings,
 }
 
 /// Something a client has registered, as it is stored.

@@ -21,6 +21,7 @@ pub(crate) const DISABLED: u16 = 4;
 /// All of them. What is stored durably is [`Entry`]; this is what it means.
 pub(crate) struct Book {
     filters: Vec<Filter>,
+    collections: Vec<Collection>,
     destinations: Vec<Destination>,
     subscriptions: Vec<Subscription>,
 }
@@ -35,6 +36,17 @@ pub(crate) struct Filter {
     pub(crate) standing: bool,
 }
 
+/// The class of collections of filters.
+pub(crate) const COLLECTION: &str = "CIM_FilterCollection";
+
+/// Filters that can be subscribed to together. All of them are always there.
+pub(crate) struct Collection {
+    pub(crate) id: Uuid,
+    pub(crate) name: &'static str,
+    pub(crate) path: InstancePath,
+    pub(crate) members: Vec<Uuid>,
+}
+
 /// A destination.
 pub(crate) struct Destination {
     pub(crate) entry: Entry,
@@ -47,6 +59,7 @@ pub(crate) struct Destination {
 /// A subscription.
 pub(crate) struct Subscription {
     pub(crate) entry: Entry,
+    /// The filter, or the collection of filters.
     pub(crate) filter: Uuid,
     pub(crate) destination: Uuid,
 }
@@ -54,21 +67,18 @@ pub(crate) struct Subscription {
 impl Book {
     /// A book with the filters that are always there.
     pub(crate) fn new(filters: Vec<Filter>) -> Self {
-        Self { filters, destinations: Vec::new(), subscriptions: Vec::new() }
+        let collections = super::standing::collections(&filters);
+        Self { filters, collections, destinations: Vec::new(), subscriptions: Vec::new() }
     }
 
     /// Enters what was stored by an earlier process. What cannot be understood any more is kept, but has no effect.
-    pub(crate) fn restore(&mut self, entry: Entry, sources: &[Source], parser: &QueryParser) {
+    pub(crate) fn restore(&mut self, entry: Entry, sources: &[Arc<Source>], parser: &QueryParser) {
         match entry.kind {
             EntryKind::Filter => {
                 let namespaces = rules::namespaces_of(&entry.instance);
-                let queries = match rules::queries_of(&entry.instance, &namespaces, sources, parser) {
-                    Ok(queries) => queries,
-                    Err(error) => {
-                        tracing::error!(filter = ?entry.instance.get_str("Name"), %error, "nothing passes a filter any more");
-                        Vec::new()
-                    }
-                };
+                // What clients load is not there yet: it is bound again when it is.
+                let queries =
+                    rules::queries_of(&entry.instance, &namespaces, sources, parser).unwrap_or_default();
                 self.filters.push(Filter::new(entry, queries, false));
             }
             EntryKind::Destination => {
@@ -87,6 +97,34 @@ impl Book {
                 }
                 None => tracing::error!(id = %entry.id, "a subscription lacks its filter or destination"),
             },
+            // They say how the service works, not whom it tells.
+            EntryKind::Settings => {}
+        }
+    }
+
+    /// Binds the filters that clients made to the classes that there are now in namespaces that have changed. A filter that makes no sense in one of its namespaces
+    /// any more has no effect there.
+    pub(crate) fn rebind(
+        &mut self,
+        changed: &[NamespaceName],
+        sources: &[Arc<Source>],
+        parser: &QueryParser,
+    ) {
+        for filter in self.filters.iter_mut().filter(|f| !f.standing) {
+            let instance = &filter.entry.instance;
+            let namespaces = rules::namespaces_of(instance);
+            if !namespaces.iter().any(|n| changed.contains(n)) {
+                continue;
+            }
+            filter.queries.clear();
+            for namespace in namespaces {
+                match rules::queries_of(instance, std::slice::from_ref(&namespace), sources, parser) {
+                    Ok(queries) => filter.queries.extend(queries),
+                    Err(error) => {
+                        tracing::warn!(filter = %filter.name, %namespace, %error, "nothing passes a filter any more");
+                    }
+                }
+            }
         }
     }
 
@@ -104,6 +142,23 @@ impl Book {
 
     pub(crate) fn filter(&self, id: Uuid) -> Option<&Filter> {
         self.filters.iter().find(|f| f.entry.id == id)
+    }
+
+    pub(crate) fn collections(&self) -> &[Collection] {
+        &self.collections
+    }
+
+    /// The collection at a path.
+    pub(crate) fn collection_at(&self, path: &InstancePath) -> Option<&Collection> {
+        self.collections.iter().find(|c| c.path == *path)
+    }
+
+    /// The filter with this id, or those of the collection with this id.
+    pub(crate) fn filters_of(&self, id: Uuid) -> Vec<&Filter> {
+        match self.collections.iter().find(|c| c.id == id) {
+            Some(collection) => collection.members.iter().filter_map(|m| self.filter(*m)).collect(),
+            None => self.filter(id).into_iter().collect(),
+        }
     }
 
     pub(crate) fn destination(&self, id: Uuid) -> Option<&Destination> {
@@ -166,7 +221,11 @@ impl Book {
     /// The filter and the destination that the references of a subscription name.
     pub(crate) fn ends_of(&self, entry: &Entry) -> Option<(Uuid, Uuid)> {
         let end = |role: &str| entry.instance.get(role)?.as_reference()?.as_instance();
-        let filter = self.filter_at(end("Filter")?)?.entry.id;
+        let wanted = end("Filter")?;
+        let filter = match self.collection_at(wanted) {
+            Some(collection) => collection.id,
+            None => self.filter_at(wanted)?.entry.id,
+        };
         let destination = self.destination_at(end("Handler")?)?.entry.id;
         Some((filter, destination))
     }

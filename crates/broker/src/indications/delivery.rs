@@ -262,12 +262,14 @@ impl Run {
         let failing = self.failing.get_or_insert(Failing { since: Instant::now(), attempts: 0 });
         failing.attempts += 1;
         let (attempts, away) = (failing.attempts, failing.since.elapsed());
-        let fatal = attempts > u32::from(self.config.retry_attempts);
-        if attempts == 1 || attempts == u32::from(self.config.retry_attempts) + 1 {
+        // What is set may have changed since the last attempt.
+        let config = shared.settings();
+        let fatal = attempts > u32::from(config.retry_attempts);
+        if attempts == 1 || attempts == u32::from(config.retry_attempts) + 1 {
             tracing::warn!(target = %self.target, attempts, %error, "a listener does not take indications");
         }
-        let removal = self.config.removal_action;
-        let overdue = attempts > 1 && away >= self.config.removal_interval;
+        let removal = config.removal_action;
+        let overdue = attempts > 1 && away >= config.removal_interval;
         let alone = shared
             .give_up(self.destination, |s| {
                 if overdue && removal != RemovalAction::Ignore {
@@ -289,7 +291,7 @@ impl Run {
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "cannot give up a subscription yet"),
         }
-        Ok(Next::Pause(pause(&self.config, attempts)))
+        Ok(Next::Pause(pause(&config, attempts)))
     }
 
     /// Sends what comes next, in the form that the destination wants.

@@ -321,7 +321,7 @@ impl Shared {
         filter.set("Query", Some(Value::from(query.text.as_str())));
         filter.set("QueryLanguage", Some(Value::from(query.language.as_str())));
         let namespaces = rules::namespaces_of(&filter);
-        let queries = rules::queries_of(&filter, &namespaces, &self.sources, &self.parser)?;
+        let queries = rules::queries_of(&filter, &namespaces, &self.sources(), &self.parser)?;
         let mut destination = self.named(CLASS, &name);
         destination.set("PersistenceType", Some(Value::Uint16(3)));
         destination.set("Protocol", Some(Value::Uint16(WS_MANAGEMENT)));

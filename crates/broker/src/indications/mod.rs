@@ -22,6 +22,7 @@ mod provider;
 mod routes;
 mod rules;
 mod service;
+mod settings;
 mod sources;
 mod standing;
 mod target;
@@ -33,15 +34,16 @@ pub use provider::plugin;
 pub use target::{Allowed, Target};
 
 use crate::errors;
+use crate::registry::Namespaces;
 use async_trait::async_trait;
 use book::Book;
 use cimwright_cim::query::Query;
 use cimwright_cim::{CimError, DateTime, Instance, InstancePath, NamespaceName, Schema, Value};
-use cimwright_jobs::{ChangeObserver, Clock, JobRecord, Outbox, Outgoing, StoreError};
+use cimwright_jobs::{ChangeObserver, Clock, Entry, EntryKind, JobRecord, Outbox, Outgoing, StoreError};
 use cimwright_sdk::{AlertSink, JobDialect};
 use delivery::Lines;
 use routes::Routes;
-use sources::Source;
+use sources::Sources;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use uuid::Uuid;
@@ -77,10 +79,12 @@ pub struct Parts<'a> {
 pub(crate) struct Shared {
     outbox: Arc<dyn Outbox>,
     clock: Arc<dyn Clock>,
-    sources: Vec<Source>,
+    sources: RwLock<Sources>,
     parser: QueryParser,
     config: IndicationsConfig,
     book: Mutex<Book>,
+    /// What was changed about the service.
+    settings_entry: RwLock<Option<Entry>>,
     /// Held while a registration is checked, stored and entered in the book.
     turn: tokio::sync::Mutex<()>,
     routes: RwLock<Arc<Routes>>,
@@ -100,18 +104,23 @@ impl Indications {
         let Parts { outbox, clock, namespaces, dialects, parser, config } = parts;
         let sources = sources::all(namespaces, &dialects);
         let mut book = Book::new(standing::filters(&sources, &parser, &config.system_name));
+        let mut settings = None;
         for entry in outbox.entries().await? {
-            book.restore(entry, &sources, &parser);
+            match entry.kind {
+                EntryKind::Settings => settings = Some(entry),
+                _ => book.restore(entry, &sources, &parser),
+            }
         }
         let shared = Arc::new(Shared {
             outbox,
             clock,
-            sources,
+            routes: RwLock::new(Arc::new(Routes::new(&book, Arc::clone(&sources)))),
+            sources: RwLock::new(sources),
             parser,
             config,
             book: Mutex::new(book),
+            settings_entry: RwLock::new(settings),
             turn: tokio::sync::Mutex::default(),
-            routes: RwLock::default(),
             active: AtomicBool::new(false),
             lines: Lines::default(),
             deliver: OnceLock::new(),
@@ -143,6 +152,51 @@ impl Indications {
         self.shared.service_path()
     }
 
+    /// Takes notice of the namespaces and classes that there are now: what clients load can be what filters are about.
+    pub(crate) fn follow(&self, namespaces: &Namespaces) {
+        let shared = &self.shared;
+        let changed = {
+            let mut sources = shared.sources.write().unwrap_or_else(PoisonError::into_inner);
+            let now = sources::now(&sources, namespaces);
+            let changed = sources::changed(&sources, &now);
+            *sources = now;
+            changed
+        };
+        if !changed.is_empty() {
+            shared.book().rebind(&changed, &shared.sources(), &shared.parser);
+            shared.reroute();
+        }
+    }
+
+    /// Tells of a change of an instance that a client keeps, which is durable already. A failure to tell is logged: what was changed
+    /// is changed.
+    pub(crate) async fn instance_changed(
+        &self,
+        namespace: &NamespaceName,
+        before: Option<&Instance>,
+        after: Option<&Instance>,
+    ) {
+        let shared = &self.shared;
+        if !shared.is_active() {
+            return;
+        }
+        let routes = shared.routes();
+        let Some((source, routes)) = routes.of(namespace).filter(|(_, r)| !r.is_empty()) else { return };
+        let Some((kind, bare)) = lifecycle::of_instance(before, after, &shared.config.system_name) else {
+            return;
+        };
+        let indication = shared.stamped(bare);
+        let at = shared.clock.now();
+        let passed = routes.iter().filter(|r| r.takes(kind) && r.query.matches(&indication, &*source.schema));
+        let to = routes::listeners(passed, at);
+        if to.is_empty() {
+            return;
+        }
+        if let Err(error) = shared.outbox.publish(vec![Outgoing { at, indication, to }]).await {
+            tracing::error!(%namespace, %error, "a change of an instance is told to nobody");
+        }
+    }
+
     /// Ends the deliveries. What is queued stays queued.
     pub fn shut_down(&self) {
         self.shared.lines.close();
@@ -154,13 +208,17 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sources(&self) -> Sources {
+        Arc::clone(&self.sources.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn routes(&self) -> Arc<Routes> {
         Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Works out anew whom each query leads to; to be called after every change of the book.
     fn reroute(&self) {
-        let routes = Routes::new(&self.book(), &self.sources);
+        let routes = Routes::new(&self.book(), self.sources());
         self.active.store(!routes.is_empty(), Ordering::Release);
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
@@ -188,21 +246,17 @@ impl ChangeObserver for Shared {
         let routes = self.routes();
         let now = self.clock.now();
         let mut all = Vec::new();
-        for (at, routes) in routes.by_source() {
-            let source = &self.sources[at];
+        for (source, routes) in routes.by_source() {
             let Some(change) = lifecycle::Change::of(before, after) else { continue };
-            if !routes.iter().any(|r| r.takes(change.kind())) {
-                continue;
-            }
-            let Some(bare) = change.indication(source, &self.config.system_name, now) else { continue };
-            let indication = self.stamped(bare);
-            let to: Vec<_> = routes
-                .iter()
-                .filter(|r| r.takes(change.kind()) && r.query.matches(&indication, &*source.schema))
-                .flat_map(|r| r.listeners(now))
-                .collect();
-            if !to.is_empty() {
-                all.push(Outgoing { at: now, indication, to });
+            let wanted = |kind| routes.iter().any(|r| r.takes(kind));
+            for (kind, bare) in change.told(source, &self.config.system_name, now, wanted) {
+                let indication = self.stamped(bare);
+                let passed =
+                    routes.iter().filter(|r| r.takes(kind) && r.query.matches(&indication, &*source.schema));
+                let to = routes::listeners(passed, now);
+                if !to.is_empty() {
+                    all.push(Outgoing { at: now, indication, to });
+                }
             }
         }
         all
@@ -220,28 +274,24 @@ impl ChangeObserver for Shared {
 #[async_trait]
 impl AlertSink for Shared {
     async fn raise(&self, namespace: &NamespaceName, indication: Instance) -> Result<(), CimError> {
-        let Some((at, source)) = self.sources.iter().enumerate().find(|(_, s)| s.name == *namespace) else {
+        let routes = self.routes();
+        let Some((source, routes)) = routes.of(namespace) else {
             return Err(CimError::invalid_namespace(format!("there is no namespace {namespace}")));
         };
         if !source.is_indication(&indication.class) {
             let text = format!("{} is no class of indications of {namespace}", indication.class);
             return Err(CimError::invalid_class(text));
         }
-        let routes = self.routes();
-        let routes = routes.of(at);
         if routes.is_empty() {
             return Ok(());
         }
         let now = self.clock.now();
         let indication = self.stamped(indication);
-        let to: Vec<_> = routes
-            .iter()
-            .filter(|r| {
-                source.schema.is_a(indication.class.as_str(), r.query.from.as_str())
-                    && r.query.matches(&indication, &*source.schema)
-            })
-            .flat_map(|r| r.listeners(now))
-            .collect();
+        let passed = routes.iter().filter(|r| {
+            source.schema.is_a(indication.class.as_str(), r.query.from.as_str())
+                && r.query.matches(&indication, &*source.schema)
+        });
+        let to = routes::listeners(passed, now);
         if to.is_empty() {
             return Ok(());
         }

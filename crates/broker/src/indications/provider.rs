@@ -10,12 +10,15 @@ use cimwright_sdk::{Context, InstanceProvider, Plugin, ServedClass};
 use std::sync::Arc;
 
 /// The classes, and what each is.
-const CLASSES: [(&str, What); 9] = [
+const CLASSES: [(&str, What); 12] = [
     ("CIM_IndicationFilter", What::Registered(EntryKind::Filter)),
     ("CIM_ListenerDestinationCIMXML", What::Registered(EntryKind::Destination)),
     ("CIM_IndicationHandlerCIMXML", What::Registered(EntryKind::Destination)),
     (super::eventing::CLASS, What::Registered(EntryKind::Destination)),
     ("CIM_IndicationSubscription", What::Registered(EntryKind::Subscription)),
+    (super::rules::COLLECTION_SUBSCRIPTION, What::Registered(EntryKind::Subscription)),
+    (super::book::COLLECTION, What::Collections),
+    ("CIM_MemberOfCollection", What::Members),
     ("CIM_IndicationService", What::Service),
     ("CIM_IndicationServiceCapabilities", What::Capabilities),
     ("CIM_ElementCapabilities", What::ElementCapabilities),
@@ -29,6 +32,8 @@ enum What {
     Capabilities,
     ElementCapabilities,
     Affected,
+    Collections,
+    Members,
 }
 
 /// The classes of the indication service, for [`crate::BrokerBuilder::plugin`].
@@ -81,6 +86,8 @@ impl InstanceProvider for Provider {
             Some(What::Capabilities) => vec![self.shared.capabilities()],
             Some(What::ElementCapabilities) => vec![self.shared.element_capabilities()],
             Some(What::Affected) => self.shared.affected(),
+            Some(What::Collections) => self.shared.collections(),
+            Some(What::Members) => self.shared.members(),
             None => Vec::new(),
         })
     }
@@ -120,6 +127,7 @@ impl InstanceProvider for Provider {
     ) -> Result<(), CimError> {
         match what(&path.class) {
             Some(What::Registered(_)) => self.shared.modify(context.principal, path, changes).await,
+            Some(What::Service) => self.shared.modify_service(context.principal, changes).await,
             _ => Err(CimError::not_supported(format!("instances of {} cannot be modified", path.class))),
         }
     }

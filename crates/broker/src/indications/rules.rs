@@ -19,6 +19,9 @@ const KEYS: [&str; 4] = ["SystemCreationClassName", "SystemName", "CreationClass
 /// What a client may change about a subscription.
 const CHANGEABLE: [&str; 3] = ["SubscriptionState", "SubscriptionDuration", "SubscriptionInfo"];
 
+/// The class of subscriptions to a collection of filters.
+pub(crate) const COLLECTION_SUBSCRIPTION: &str = "CIM_FilterCollectionSubscription";
+
 /// OnFatalErrorPolicy: Ignore.
 pub(crate) const IGNORE: u16 = 2;
 
@@ -45,7 +48,7 @@ pub(crate) fn namespaces_of(filter: &Instance) -> Vec<NamespaceName> {
 pub(crate) fn queries_of(
     filter: &Instance,
     namespaces: &[NamespaceName],
-    sources: &[Source],
+    sources: &[Arc<Source>],
     parser: &QueryParser,
 ) -> Result<Vec<(NamespaceName, Arc<Query>)>, CimError> {
     let needed = |name: &str| {
@@ -93,6 +96,10 @@ impl Shared {
         principal: &Principal,
         instance: Instance,
     ) -> Result<InstancePath, CimError> {
+        if !self.filter_creation() {
+            let text = "CIM_IndicationService.FilterCreationEnabled is FALSE: only the filters that are there can be used";
+            return Err(CimError::not_supported(text));
+        }
         let (mut instance, path) = self.keyed(instance)?;
         if instance.get_str("Name").is_some_and(|name| name.starts_with(super::eventing::NAME)) {
             // They come and go with their subscriptions; a filter among them would be taken for what is left of one.
@@ -104,7 +111,7 @@ impl Shared {
             instance.set("SourceNamespaces", Some(Value::strings(all.iter().map(NamespaceName::as_str))));
         }
         let namespaces = namespaces_of(&instance);
-        let queries = queries_of(&instance, &namespaces, &self.sources, &self.parser)?;
+        let queries = queries_of(&instance, &namespaces, &self.sources(), &self.parser)?;
         let _turn = self.turn.lock().await;
         self.check_new(&path)?;
         let made = self.book().filters().filter(|f| !f.standing).count();
@@ -188,20 +195,28 @@ impl Shared {
             };
             let (filter_path, handler_path) = (end("Filter")?, end("Handler")?);
             let absent = |role: &str| CimError::not_found(format!("{role}: there is no such instance"));
-            let filter = book.filter_at(filter_path).ok_or_else(|| absent("Filter"))?;
+            let (filter, filter_entry) = if instance.class.is(COLLECTION_SUBSCRIPTION) {
+                (book.collection_at(filter_path).map(|c| (c.id, Some(c.path.clone()))), None)
+            } else {
+                let filter = book.filter_at(filter_path);
+                (
+                    filter.map(|f| (f.entry.id, f.entry.instance.path.clone())),
+                    filter.filter(|f| !f.standing).map(|f| &f.entry),
+                )
+            };
+            let (filter, filter_path) = filter.ok_or_else(|| absent("Filter"))?;
             let handler = book.destination_at(handler_path).ok_or_else(|| absent("Handler"))?;
-            if !filter.standing {
-                check_owner(principal, &filter.entry)?;
+            if let Some(entry) = filter_entry {
+                check_owner(principal, entry)?;
             }
             check_owner(principal, &handler.entry)?;
-            let reference = |entry: &Entry| entry.instance.path.clone().map(Value::from);
             let mut path = InstancePath::new(interop(), instance.class.clone());
-            for (role, entry) in [("Filter", &filter.entry), ("Handler", &handler.entry)] {
-                let Some(value) = reference(entry) else { return Err(absent(role)) };
+            for (role, end) in [("Filter", filter_path), ("Handler", handler.entry.instance.path.clone())] {
+                let Some(value) = end.map(Value::from) else { return Err(absent(role)) };
                 path = path.with_key(role, value.clone());
                 instance.set(role, Some(value));
             }
-            (filter.entry.id, handler.entry.id, path)
+            (filter, handler.entry.id, path)
         };
         instance.path = Some(path.clone());
         self.check_new(&path)?;

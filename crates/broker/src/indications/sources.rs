@@ -1,8 +1,11 @@
-//! The namespaces that indications come from: their classes, and how each shows jobs.
+//! The namespaces that indications come from: their classes, how each shows jobs, and whether clients have instances of their own
+//! there. Clients load classes and make namespaces, so that there are other sources after every such change.
 
+use super::lifecycle::Kind;
 use crate::job_instance::Template;
+use crate::registry::{Namespace, Namespaces};
 use cimwright_cim::{CimError, CimStatus, ClassName, NamespaceName, Schema, Value};
-use cimwright_sdk::JobDialect;
+use cimwright_sdk::{ErrorForm, JobDialect};
 use std::sync::Arc;
 
 /// The root of all lifecycle indications.
@@ -13,11 +16,16 @@ pub(crate) struct Source {
     pub(crate) name: NamespaceName,
     pub(crate) schema: Arc<Schema>,
     /// How the jobs of a family look here.
-    faces: Vec<(&'static str, Template)>,
+    faces: Arc<[(&'static str, Template, ErrorForm)]>,
+    /// Whether instances are kept here that clients make: a client loaded classes, or made the namespace.
+    keeps_instances: bool,
 }
 
-/// All namespaces, in the order they were given in.
-pub(crate) fn all(namespaces: &[(NamespaceName, Schema)], dialects: &[JobDialect]) -> Vec<Source> {
+/// All namespaces.
+pub(crate) type Sources = Arc<[Arc<Source>]>;
+
+/// The namespaces that the server brings, in the order they were given in.
+pub(crate) fn all(namespaces: &[(NamespaceName, Schema)], dialects: &[JobDialect]) -> Sources {
     namespaces
         .iter()
         .map(|(name, schema)| {
@@ -26,18 +34,66 @@ pub(crate) fn all(namespaces: &[(NamespaceName, Schema)], dialects: &[JobDialect
                 .filter(|d| d.namespace == *name)
                 .filter_map(|d| {
                     let class = schema.class(d.class.as_str())?;
-                    Some((d.family, Template::new(class, name, d.type_property)))
+                    Some((d.family, Template::new(class, name, d.type_property), d.error_form))
                 })
                 .collect();
-            Source { name: name.clone(), schema: Arc::new(schema.clone()), faces }
+            let schema = Arc::new(schema.clone());
+            Arc::new(Source { name: name.clone(), schema, faces, keeps_instances: false })
         })
         .collect()
 }
 
+/// The namespaces as they are now; those that were `known` keep their places and their ways to show jobs.
+pub(crate) fn now(known: &Sources, namespaces: &Namespaces) -> Sources {
+    let mut sources = Vec::new();
+    for source in known.iter() {
+        if let Some(namespace) = namespaces.get(&source.name) {
+            let same = Arc::ptr_eq(&source.schema, &namespace.schema);
+            sources.push(if same { Arc::clone(source) } else { Arc::new(source.like(namespace)) });
+        }
+    }
+    let mut new: Vec<_> =
+        namespaces.values().filter(|n| known.iter().all(|source| source.name != n.name)).collect();
+    new.sort_by(|a, b| a.name.cmp(&b.name));
+    let unknown = |name: &NamespaceName| Source {
+        name: name.clone(),
+        schema: Arc::default(),
+        faces: Arc::default(),
+        keeps_instances: false,
+    };
+    sources.extend(new.into_iter().map(|n| Arc::new(unknown(&n.name).like(n))));
+    sources.into()
+}
+
+/// The namespaces that came, went, or have other classes.
+pub(crate) fn changed(before: &Sources, now: &Sources) -> Vec<NamespaceName> {
+    let in_both = |source: &Arc<Source>, others: &Sources| others.iter().any(|o| Arc::ptr_eq(o, source));
+    let gone = before.iter().filter(|s| !in_both(s, now));
+    let new = now.iter().filter(|s| !in_both(s, before));
+    gone.chain(new).map(|s| s.name.clone()).collect()
+}
+
 impl Source {
+    /// The source of a namespace that has other classes now.
+    fn like(&self, namespace: &Namespace) -> Self {
+        let loaded =
+            |built_in: &Arc<Schema>| namespace.schema.class_names().len() > built_in.class_names().len();
+        Self {
+            name: namespace.name.clone(),
+            schema: Arc::clone(&namespace.schema),
+            faces: Arc::clone(&self.faces),
+            keeps_instances: namespace.built_in.as_ref().is_none_or(loaded),
+        }
+    }
+
     /// How a job of a family looks here; `None` if it is not shown here.
     pub(crate) fn face(&self, family: &str) -> Option<&Template> {
-        self.faces.iter().find(|(f, _)| *f == family).map(|(_, template)| template)
+        self.face_and_form(family).map(|(template, _)| template)
+    }
+
+    /// How a job of a family looks here, and in which table its codes are.
+    pub(crate) fn face_and_form(&self, family: &str) -> Option<(&Template, ErrorForm)> {
+        self.faces.iter().find(|(f, ..)| *f == family).map(|(_, template, form)| (template, *form))
     }
 
     /// Whether any jobs are shown here.
@@ -70,8 +126,9 @@ impl Source {
         if !self.schema.is_a(class.as_str(), INST_INDICATION) {
             return Ok(());
         }
-        let raised = super::lifecycle::Kind::ALL.iter().any(|k| self.schema.is_a(k.class(), class.as_str()));
-        if raised && self.shows_jobs() {
+        let raised = Kind::ALL.iter().any(|k| self.schema.is_a(k.class(), class.as_str()));
+        let life = Kind::LIFE.iter().any(|k| self.schema.is_a(k.class(), class.as_str()));
+        if raised && self.shows_jobs() || life && self.keeps_instances {
             return Ok(());
         }
         Err(CimError::not_supported(format!("nothing in {} raises {class}", self.name)))

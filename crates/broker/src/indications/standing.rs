@@ -1,6 +1,6 @@
 //! The filters that are always there, so that a client can subscribe without writing a query.
 
-use super::book::Filter;
+use super::book::{COLLECTION, Collection, Filter};
 use super::sources::Source;
 use super::{QueryParser, SYSTEM_CLASS};
 use crate::interop::INTEROP_NAMESPACE;
@@ -45,8 +45,34 @@ const STANDING: [Standing; 7] = [
     ("Cimwright:StorageReplica:HealthChange", "WQL", "SELECT * FROM MSFT_WvrHealthChangeEvent"),
 ];
 
+/// The collections: the InstanceID, the CollectionName, and how the names of the filters in it begin.
+const COLLECTIONS: [(&str, &str, &str); 3] = [
+    ("Cimwright:FilterCollection:JobControl", "Cimwright:JobControl:Filters", "Cimwright:JobControl:"),
+    ("Cimwright:FilterCollection:Alerts", "Cimwright:Alerts:Filters", "Cimwright:Alerts:"),
+    (
+        "Cimwright:FilterCollection:StorageReplica",
+        "Cimwright:StorageReplica:Filters",
+        "Cimwright:StorageReplica:",
+    ),
+];
+
+/// The collections of these filters; none is empty.
+pub(crate) fn collections(filters: &[Filter]) -> Vec<Collection> {
+    let collection = |(id, name, beginning): &(&str, &'static str, &str)| {
+        let members: Vec<Uuid> = filters
+            .iter()
+            .filter(|f| f.standing && f.name.starts_with(beginning))
+            .map(|f| f.entry.id)
+            .collect();
+        let path =
+            InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), COLLECTION).with_key("InstanceID", *id);
+        (!members.is_empty()).then(|| Collection { id: Uuid::now_v7(), name, path, members })
+    };
+    COLLECTIONS.iter().filter_map(collection).collect()
+}
+
 /// The filters that make sense here.
-pub(crate) fn filters(sources: &[Source], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
+pub(crate) fn filters(sources: &[Arc<Source>], parser: &QueryParser, system_name: &str) -> Vec<Filter> {
     let interop = NamespaceName::new(INTEROP_NAMESPACE);
     let mut filters = Vec::new();
     for (name, language, text) in STANDING {

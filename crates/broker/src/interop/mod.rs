@@ -54,6 +54,8 @@ pub(crate) struct About {
     limits: Limits,
     jobs: Jobs,
     statistics: Arc<Statistics>,
+    /// The other services of the computer.
+    services: Vec<InstancePath>,
 }
 
 /// Gives the instances of one class of the description.
@@ -108,7 +110,21 @@ impl About {
         jobs: Jobs,
         statistics: Arc<Statistics>,
     ) -> Self {
-        Self { discovery, access_points: RwLock::default(), registry, limits, jobs, statistics }
+        Self {
+            discovery,
+            access_points: RwLock::default(),
+            registry,
+            limits,
+            jobs,
+            statistics,
+            services: Vec::new(),
+        }
+    }
+
+    /// Tells of these services of the computer as well.
+    pub(crate) fn with_services(mut self, services: Vec<InstancePath>) -> Self {
+        self.services = services;
+        self
     }
 
     fn registry(&self) -> Result<Arc<Registry>, CimError> {

@@ -141,9 +141,11 @@ impl Part for Mechanisms {
 #[async_trait]
 impl Part for Hosted {
     async fn all(&self, about: &About, asked: &Asked<'_>) -> Result<Vec<Instance>, CimError> {
-        let link =
-            asked.instance([("Antecedent", system(about).into()), ("Dependent", manager(about).into())])?;
-        Ok(vec![link])
+        let services = std::iter::once(manager(about)).chain(about.services.iter().cloned());
+        let link = |service: InstancePath| {
+            asked.instance([("Antecedent", system(about).into()), ("Dependent", service.into())])
+        };
+        services.map(link).collect()
     }
 }
 

@@ -108,6 +108,8 @@ async fn the_server_and_what_belongs_to_it_are_found() {
     assert_eq!(mechanisms[0].key_str("Name"), Some("http://test:1"));
     assert!(house.get(&mechanisms[0]).await.is_ok());
     assert_eq!(ends(&house, &manager, "CIM_HostedService").await[0].key_str("Name"), Some("test"));
+    let statistics = ends(&house, &manager, "CIM_ElementStatisticalData").await;
+    assert!(house.get(&statistics[0]).await.is_ok());
     let namespaces = ends(&house, &manager, "CIM_NamespaceInManager").await;
     assert_eq!(namespaces.len(), names(&house).await.len());
 }

@@ -6,8 +6,8 @@ use cimwright_cim::operation::{
     AssociationFilter, ClassOptions, InstanceOptions, Operation, OperationResult,
 };
 use cimwright_cim::{
-    CimStatus, CimType, Class, ClassPath, Instance, InstancePath, NamespaceName, Property, Qualifier,
-    QualifierDeclaration, QualifierScope, Scopes, Value,
+    CimStatus, CimType, Class, ClassPath, Embedded, Instance, InstancePath, NamespaceName, Property,
+    Qualifier, QualifierDeclaration, QualifierScope, Scopes, Value,
 };
 use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
 use cimwright_store::SqliteRepository;
@@ -386,4 +386,49 @@ async fn what_clients_load_has_bounds() {
     add(&house, note(2)).await;
     let create = Operation::CreateInstance { instance: note(3) };
     assert_eq!(refused_as_admin(&house, create).await, CimStatus::ServerLimitsExceeded);
+}
+
+#[tokio::test]
+async fn names_are_such_as_mof_can_write() {
+    let house = House::open().await;
+    let create = |class: Class| Operation::CreateClass { class: Box::new(class) };
+    for name in ["", "A B", "9x", "a-b", "a.b", "a\u{7}"] {
+        assert_eq!(
+            refused_as_admin(&house, create(Class::new(name))).await,
+            CimStatus::InvalidParameter,
+            "{name:?}"
+        );
+        let mut class = Class::new("ACME_Odd");
+        class.properties.push(Property::new(name, CimType::String, None));
+        assert_eq!(refused_as_admin(&house, create(class)).await, CimStatus::InvalidParameter, "{name:?}");
+    }
+    for name in ["ACME_Odd", "__Thing", "Äcme_Größe", "X2"] {
+        create_class(&house, Class::new(name)).await;
+    }
+}
+
+#[tokio::test]
+async fn values_keep_to_their_declaration() {
+    let house = with_classes().await;
+    let mut class = Class::new("ACME_Shelf");
+    let mut fixed = Property::new("Notes", CimType::String, None);
+    (fixed.is_array, fixed.array_size) = (true, Some(2));
+    fixed.embedded = Some(Embedded::Instance);
+    fixed.reference_class = Some("ACME_Note".into());
+    class.properties = vec![key("Id", CimType::Uint32), fixed];
+    create_class(&house, class).await;
+    let shelf = |id: u32, classes: &[&str]| {
+        let note = |class: &&str| {
+            let note = Instance::new(*class).with("Id", Value::Uint32(1));
+            Some(Value::Instance(Box::new(note)))
+        };
+        Instance::new("ACME_Shelf")
+            .with("Id", Value::Uint32(id))
+            .with("Notes", Value::Array(classes.iter().map(note).collect()))
+    };
+    add(&house, shelf(1, &["ACME_Note", "ACME_BigNote"])).await;
+    for wrong in [&["ACME_Follows"][..], &["ACME_Nope"], &["ACME_Note", "ACME_Note", "ACME_Note"]] {
+        let create = Operation::CreateInstance { instance: shelf(2, wrong) };
+        assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter, "{wrong:?}");
+    }
 }

@@ -9,6 +9,7 @@ mod control;
 mod eventing;
 mod history;
 mod house;
+mod indication_service;
 mod indications;
 mod instances;
 mod interop;

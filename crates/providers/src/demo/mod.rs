@@ -3,10 +3,12 @@
 //! It does real waiting and nothing else, so that every state of a job can be shown without an image file at hand.
 
 mod errors;
+mod indications;
 mod job;
 mod slow;
 
 pub use errors::CATALOGUE;
+pub use indications::{TEST_INDICATION, test_indications};
 pub use job::{DemoKind, Ending, Order};
 pub use slow::{SLOW_CLASS, slow_answers, test_namespace};
 

@@ -18,10 +18,11 @@ pub(super) struct StoredEntry<'a> {
     instance: StoredInstance<'a>,
 }
 
-const KINDS: [(EntryKind, &str); 3] = [
+const KINDS: [(EntryKind, &str); 4] = [
     (EntryKind::Filter, "filter"),
     (EntryKind::Destination, "destination"),
     (EntryKind::Subscription, "subscription"),
+    (EntryKind::Settings, "settings"),
 ];
 
 impl Form for StoredEntry<'_> {
