@@ -49,6 +49,8 @@ pub enum Filter {
     Selectors(Vec<Selector>),
     /// What an instance is associated with, or the associations.
     Association(Box<AssociationQuery>),
+    /// Instances of the class in the resource URI for which an expression of XPath holds.
+    XPath(String),
 }
 
 /// Enumerate.
@@ -195,10 +197,18 @@ pub(super) fn filter(element: Element<'_>) -> Result<Filter, Fault> {
         uris::ASSOCIATION_FILTER => {
             association(element).map(|q| Filter::Association(Box::new(q))).map_err(bad)
         }
+        uris::XPATH | uris::XPATH_LEVEL_1 => Ok(Filter::XPath(element.trimmed().to_owned())),
         _ => Err(Fault {
-            supported: [uris::WQL, uris::CQL, uris::SELECTOR_FILTER, uris::ASSOCIATION_FILTER]
-                .map(str::to_owned)
-                .to_vec(),
+            supported: [
+                uris::WQL,
+                uris::CQL,
+                uris::SELECTOR_FILTER,
+                uris::ASSOCIATION_FILTER,
+                uris::XPATH,
+                uris::XPATH_LEVEL_1,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..Fault::new(
                 Subcode::FilterDialectRequestedUnavailable,
                 format!("there are no filters in \"{}\"", shorten(dialect)),

@@ -13,8 +13,8 @@ use cimwright_cim::{
 };
 use cimwright_codec::cimxml::class_text;
 use cimwright_codec::wsman::{
-    Action, Fault, Header, Resource, ResponseWriter, Subcode, fault_of, fit_instance, fit_params, has_keys,
-    selected_keys,
+    Action, Fault, Header, Resource, ResponseWriter, Subcode, fault_of, fit_fragment, fit_instance,
+    fit_params, has_keys, selected_keys, show_octets, show_octets_of,
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 /// How many instances are looked at to find the one that some of its keys name.
 const MAX_CANDIDATES: usize = 1000;
+/// How many subclasses are looked through for the instance that a request names by their superclass.
+const MAX_SUBCLASSES: usize = 64;
 /// The largest envelope when the client does not say what it takes.
 const DEFAULT_ENVELOPE: usize = 512_000;
 
@@ -105,16 +107,23 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        let instance = self.get_instance(&place, path).await?;
-        Ok(self.shown(&place, &instance))
+        let instance = match self.get_instance(&place, path.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                self.get_instance(&place, path).await?
+            }
+            found => found?,
+        };
+        Ok(self.shown(&place, instance))
     }
 
     /// An instance, or the part of it that a fragment names.
-    fn shown(&self, place: &Place, instance: &Instance) -> Vec<u8> {
+    fn shown(&self, place: &Place, mut instance: Instance) -> Vec<u8> {
+        show_octets(&mut instance, &place.schema);
         let writer = self.writer(place);
         match &self.header.fragment {
-            None => writer.instance(instance),
-            Some(fragment) => writer.fragment(fragment, instance),
+            None => writer.instance(&instance),
+            Some(fragment) => writer.fragment(fragment, &instance),
         }
     }
 
@@ -153,23 +162,22 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        fit_instance(&mut representation, &class, &place.schema)?;
-        if let Some(fragment) = &self.header.fragment
-            && (fragment.steps.len() != 1
-                || fragment.steps[0].index.is_some()
-                || representation.properties.iter().any(|p| p.name != fragment.steps[0].name))
-        {
-            return Err(Fault::new(
-                Subcode::InvalidRepresentation,
-                "Of an instance, whole properties can be put, one at a time.",
-            )
-            .detail("InvalidFragment"));
-        }
-        let options = InstanceOptions::default();
-        let get = Operation::GetInstance { path: path.clone(), options };
-        let OperationResult::Instance(before) = self.whole(&place, get, true).await? else {
-            return Err(unexpected());
+        let (path, before) = match self.stored(&place, path.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let before = self.stored(&place, path.clone()).await?;
+                (path, before)
+            }
+            found => (path, found?),
         };
+        let class = place.schema.class(path.class.as_str()).unwrap_or(&class);
+        if let Some(fragment) = &self.header.fragment {
+            let part = fit_fragment(fragment, &representation, &before, class, &place.schema)?;
+            representation = Instance::new(class.name.clone());
+            representation.properties = vec![part];
+        } else {
+            fit_instance(&mut representation, class, &place.schema)?;
+        }
         // A representation shows all properties, also those that cannot be changed: what is asked for is the difference.
         let said = self.header.modified_properties();
         let changed: Vec<Name> = representation
@@ -189,7 +197,16 @@ impl Exchange {
             self.whole(&place, modify, true).await?;
         }
         let after = self.get_instance(&place, path).await?;
-        Ok(self.shown(&place, &after))
+        Ok(self.shown(&place, after))
+    }
+
+    /// The whole instance as it is before it is changed.
+    async fn stored(&self, place: &Place, path: InstancePath) -> Result<Instance, Fault> {
+        let get = Operation::GetInstance { path, options: InstanceOptions::default() };
+        match self.whole(place, get, true).await? {
+            OperationResult::Instance(before) => Ok(*before),
+            _ => Err(unexpected()),
+        }
     }
 
     async fn create(&self, mut representation: Instance) -> Result<Vec<u8>, Fault> {
@@ -212,26 +229,50 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        self.whole(&place, Operation::DeleteInstance { path }, false).await?;
+        if let Err(fault) = self.whole(&place, Operation::DeleteInstance { path: path.clone() }, false).await
+        {
+            let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+            self.whole(&place, Operation::DeleteInstance { path }, false).await?;
+        }
         Ok(self.writer(&place).empty())
     }
 
-    async fn invoke(&self, method: Name, mut params: Vec<Param>) -> Result<Vec<u8>, Fault> {
+    async fn invoke(&self, method: Name, params: Vec<Param>) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
         let class = self.class(&place)?;
+        let is_static = class.method(method.as_str()).is_none_or(|m| m.is_static());
+        let of_class = class.keys().next().is_none() || (!has_keys(&self.header.selectors) && is_static);
+        if of_class {
+            let target = ClassPath::new(place.namespace.clone(), class.name.clone());
+            return self.call(&place, &class, ObjectPath::Class(target), &method, params).await;
+        }
+        let path = self.instance_path(&place, &class).await?;
+        let target = ObjectPath::Instance(path.clone());
+        match self.call(&place, &class, target, &method, params.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let class = Arc::clone(place.schema.class(path.class.as_str()).unwrap_or(&class));
+                self.call(&place, &class, ObjectPath::Instance(path), &method, params).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Calls a method of a class or of an instance of it.
+    async fn call(
+        &self,
+        place: &Place,
+        class: &Class,
+        target: ObjectPath,
+        method: &Name,
+        mut params: Vec<Param>,
+    ) -> Result<Vec<u8>, Fault> {
         let declared = class.method(method.as_str());
         if let Some(declared) = declared {
             fit_params(&mut params, declared, &place.schema)?;
         }
-        let of_class = class.keys().next().is_none()
-            || (!has_keys(&self.header.selectors) && declared.is_none_or(|m| m.is_static()));
-        let target = if of_class {
-            ObjectPath::Class(ClassPath::new(place.namespace.clone(), class.name.clone()))
-        } else {
-            ObjectPath::Instance(self.instance_path(&place, &class).await?)
-        };
         let invoke = Operation::InvokeMethod { target, method: method.clone(), params };
-        let OperationResult::Method { return_value, mut out } = self.whole(&place, invoke, false).await?
+        let OperationResult::Method { return_value, mut out } = self.whole(place, invoke, false).await?
         else {
             return Err(unexpected());
         };
@@ -241,8 +282,35 @@ impl Exchange {
                 out.push(Param::null(parameter.name.clone(), parameter.cim_type));
             }
         }
-        let name = declared.map_or(&method, |m| &m.name);
-        Ok(self.writer(&place).method(name.as_str(), &out, return_value.as_ref()))
+        if let Some(declared) = declared {
+            show_octets_of(&mut out, declared, &place.schema);
+        }
+        let name = declared.map_or(method, |m| &m.name);
+        Ok(self.writer(place).method(name.as_str(), &out, return_value.as_ref()))
+    }
+
+    /// The instance of a subclass that the keys name, where the class of the resource URI has none with these keys: clients of
+    /// Windows name what they found by the class that they asked for. Nothing is looked for unless `fault` says that it may help.
+    async fn of_subclass(&self, place: &Place, path: &InstancePath, fault: &Fault) -> Option<InstancePath> {
+        if !matches!(fault.subcode, Some(Subcode::DestinationUnreachable | Subcode::ActionNotSupported)) {
+            return None;
+        }
+        let classes = place.schema.with_descendants(path.class.as_str());
+        if classes.len() < 2 {
+            return None;
+        }
+        for class in classes.into_iter().take(MAX_SUBCLASSES) {
+            let exact = class == path.class;
+            let path = InstancePath { class, ..path.clone() };
+            let options = InstanceOptions { property_list: Some(Vec::new()), ..InstanceOptions::default() };
+            let operation = Operation::GetInstance { path: path.clone(), options };
+            let request = Request { namespace: place.namespace.clone(), operation };
+            if self.app().executor.execute(&self.principal, request).await.is_ok() {
+                // Of the class itself: then the fault means what it says.
+                return (!exact).then_some(path);
+            }
+        }
+        None
     }
 
     /// The namespace: of the URI, of the selector, or the one that is configured for requests that name none.
