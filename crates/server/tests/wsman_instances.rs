@@ -135,6 +135,10 @@ impl Execute for Shelf {
         (namespace.as_str() == "root/test").then(|| Arc::clone(&self.schema))
     }
 
+    fn namespaces(&self, _: &Principal) -> Vec<NamespaceName> {
+        vec![NamespaceName::new("root/test")]
+    }
+
     async fn job_numbers(&self) -> Option<JobNumbers> {
         None
     }
@@ -360,4 +364,40 @@ async fn the_total_is_told_when_it_is_known() {
         reply.assert_message("<w:TotalItemsCountEstimate>2</w:TotalItemsCountEstimate>");
     }
     assert!(!shelf.enumerate("Item", "", "").await.body.contains("TotalItemsCountEstimate"));
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_with_what_would_be_right() {
+    let shelf = Running::start();
+    let get = format!("{TRANSFER}Get");
+    let none = "<w:SelectorSet><w:Selector Name='Id2'>1</w:Selector></w:SelectorSet>";
+    let elsewhere = "none/Book";
+    for (class, headers, subcode, part) in [
+        ("Boook", "", "a:DestinationUnreachable", "did you mean Book?"),
+        ("*", "", "a:DestinationUnreachable", "name one in its place"),
+        (elsewhere, "", "a:DestinationUnreachable", "no namespace root/test/none; known here: root/test"),
+        (
+            "Book",
+            "",
+            "w:InvalidSelectors",
+            "the selector ID is missing; an instance of Book is selected by ID",
+        ),
+        ("Book", none, "w:InvalidSelectors", "Book has no key Id2; an instance of Book is selected by ID"),
+        ("Book", "<w:OperationTimeout>60</w:OperationTimeout>", "a:InvalidMessageInformationHeader", "PT60S"),
+    ] {
+        assert_fault(&shelf.ask(&get, class, headers, "").await, &[subcode, part]);
+    }
+    for (action, body, subcode, part) in [
+        (format!("{WMI}Book/Stamp"), "<Other_INPUT/>", "w:SchemaValidationError", "Stamp_INPUT is expected"),
+        (format!("{TRANSFER}Fetch"), "", "a:ActionNotSupported", "the resource URI of its class"),
+        (get.clone(), "<a></b>", "w:SchemaValidationError", "no sound XML"),
+        (
+            format!("{ENUMERATION}Enumerate"),
+            "<n:Enumerate><w:Filter>SELECT * FROM Book</w:Filter></n:Enumerate>",
+            "n:CannotProcessFilter",
+            "needs the Dialect http://schemas.microsoft.com/wbem/wsman/1/WQL",
+        ),
+    ] {
+        assert_fault(&shelf.ask(&action, "Book", "", body).await, &[subcode, part]);
+    }
 }

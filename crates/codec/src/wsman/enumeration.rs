@@ -160,7 +160,10 @@ pub(super) fn context(element: Element<'_>) -> Result<String, Fault> {
 /// An Expires.
 pub(super) fn expires(text: &str) -> Result<Expiry, Fault> {
     Expiry::parse(text).filter(|e| *e != Expiry::After(Duration::ZERO)).ok_or_else(|| {
-        let what = format!("Expires \"{}\" is neither a duration nor a point in time", shorten(text));
+        let what = format!(
+            "Expires \"{}\" is neither a duration, such as PT10M, nor a point in time",
+            shorten(text)
+        );
         Fault::new(Subcode::InvalidExpirationTime, what)
     })
 }
@@ -211,7 +214,10 @@ pub(super) fn filter(element: Element<'_>) -> Result<Filter, Fault> {
             .to_vec(),
             ..Fault::new(
                 Subcode::FilterDialectRequestedUnavailable,
-                format!("there are no filters in \"{}\"", shorten(dialect)),
+                format!(
+                    "there are no filters in \"{}\"; the dialects that there are stand in the detail",
+                    shorten(dialect)
+                ),
             )
         }),
     }

@@ -161,7 +161,7 @@ fn take(header: &mut Header, child: Element<'_>) -> Result<(), Fault> {
             let timeout = parse_duration(text).filter(|d| !d.is_zero()).ok_or_else(|| {
                 Fault::new(
                     Subcode::InvalidMessageInformationHeader,
-                    format!("OperationTimeout \"{}\" is no duration", shorten(text)),
+                    format!("OperationTimeout \"{}\" is no duration; 60 seconds are PT60S", shorten(text)),
                 )
                 .detail("InvalidTimeout")
             })?;

@@ -5,6 +5,7 @@
 //! stands alone holds where it finds a value: NULL is none. Of an array without an index one element is enough, as XPath has it.
 
 use super::time::parse_cim;
+use super::uris;
 use super::xml::shorten;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::query::{Comparison, Condition, Index, PropertyPath, Query, Step};
@@ -35,6 +36,13 @@ pub fn xpath_query(text: &str, class: &Class, schema: &Schema) -> Result<Query, 
         }
     });
     let condition = condition.map_err(|what| {
+        if text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT")) {
+            return format!(
+                "a query needs the Dialect {} or {}; without one it is XPath",
+                uris::WQL,
+                uris::CQL
+            );
+        }
         format!(
             "the XPath \"{}\" is no filter of level 1: {what}; write for example JobState = 7",
             shorten(text)
@@ -430,11 +438,11 @@ mod tests {
             ("Status[0]", "count from 1"),
             ("State[2] = 7", "State is no array"),
             (".", "it selects everything"),
-            ("SELECT * FROM X_Job", "has no property SELECT"),
         ] {
             let what = matches(text).expect_err(text);
             assert!(what.contains(part) && what.contains("JobState = 7"), "{text}: {what}");
         }
+        assert!(matches("SELECT * FROM X_Job").unwrap_err().contains(uris::WQL));
         let deep = format!("{}State{}", "(".repeat(40), ")".repeat(40));
         assert!(matches(&deep).unwrap_err().contains("levels"));
         assert!(matches(&"a".repeat(5000)).is_err());

@@ -1,5 +1,6 @@
 //! One request and its answer: WS-Transfer and methods. What takes several requests is in `enumerate`.
 
+use super::hints;
 use crate::Principal;
 use crate::connection::Connection;
 use crate::execute::Answer;
@@ -8,8 +9,8 @@ use crate::server::App;
 use cimwright_cim::operation::{ClassOptions, InstanceOptions};
 use cimwright_cim::path::key_values_equal;
 use cimwright_cim::{
-    CimError, Class, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation,
-    OperationResult, Param, Request, Schema,
+    Class, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation, OperationResult,
+    Param, Request, Schema,
 };
 use cimwright_codec::cimxml::class_text;
 use cimwright_codec::wsman::{
@@ -316,43 +317,35 @@ impl Exchange {
     /// The namespace: of the URI, of the selector, or the one that is configured for requests that name none.
     pub(super) fn place(&self) -> Result<Place, Fault> {
         let app = self.app();
-        let namespace =
-            self.header.namespace().unwrap_or_else(|| NamespaceName::new(&app.wsman.default_namespace));
+        // What is no resource of CIM has no namespace either.
+        if let None | Some(Resource::Unknown) = self.header.resource {
+            return Err(hints::no_resource(self.header.resource_uri.as_deref()));
+        }
+        let named = self.header.namespace();
+        let is_named = named.is_some();
+        let namespace = named.unwrap_or_else(|| NamespaceName::new(&app.wsman.default_namespace));
         match app.executor.schema(&self.principal, &namespace) {
             Some(schema) => Ok(Place { namespace, schema }),
-            None => Err(fault_of(
-                &CimError::invalid_namespace(format!("there is no namespace {namespace}")),
-                false,
-            )),
+            None => Err(hints::no_namespace(&namespace, is_named, &app.executor.namespaces(&self.principal))),
         }
     }
 
     /// The class that the resource URI names.
     pub(super) fn class(&self, place: &Place) -> Result<Arc<Class>, Fault> {
-        let uri = self.header.resource_uri.as_deref();
         let Some(class) = self.header.resource.as_ref().and_then(Resource::class) else {
-            let text = match uri {
-                None => "The message has no ResourceURI.".to_owned(),
-                Some(uri) => {
-                    format!("{} is no class that is served here", uri.chars().take(200).collect::<String>())
-                }
-            };
-            return Err(Fault::new(Subcode::DestinationUnreachable, text).detail("InvalidResourceURI"));
+            return Err(hints::no_resource(self.header.resource_uri.as_deref()));
         };
-        match place.schema.class(class.as_str()) {
-            Some(class) => Ok(Arc::clone(class)),
-            None => {
-                let text = format!("there is no class {class} in {}", place.namespace);
-                Err(fault_of(&CimError::invalid_class(text), false))
-            }
-        }
+        let found = place.schema.class(class.as_str());
+        found.cloned().ok_or_else(|| hints::no_class(class, &place.namespace, &place.schema))
     }
 
     /// The instance that the selectors name. Some of its keys are enough where they name no other one.
     pub(super) async fn instance_path(&self, place: &Place, class: &Class) -> Result<InstancePath, Fault> {
-        let selected = selected_keys(&self.header.selectors, class, &place.schema)?;
+        let selected = selected_keys(&self.header.selectors, class, &place.schema)
+            .map_err(|fault| hints::with_keys(fault, class))?;
         if selected.missing.is_empty() || selected.keys.is_empty() {
-            return selected.path(class, place.namespace.clone());
+            let path = selected.path(class, place.namespace.clone());
+            return path.map_err(|fault| hints::with_keys(fault, class));
         }
         let names = Operation::EnumerateInstanceNames { class: class.name.clone() };
         let fits = |instance: &Instance| {
@@ -378,7 +371,10 @@ impl Exchange {
         }
         match found {
             Some(path) if seen < MAX_CANDIDATES => Ok(path),
-            _ => selected.path(class, place.namespace.clone()),
+            _ => {
+                let path = selected.path(class, place.namespace.clone());
+                path.map_err(|fault| hints::with_keys(fault, class))
+            }
         }
     }
 
