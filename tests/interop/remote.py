@@ -12,6 +12,7 @@ from harness import ENDED, HTTP, os, parse_instance, wait_until
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
 DMTF = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
+XPATH = "http://www.w3.org/TR/1999/REC-xpath-19991116"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 ANONYMOUS = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"
 S, A, W, N, E = (f"{{{NAMESPACES[p]}}}" for p in ("s", "wsa", "wsman", "wsen", "wse"))
@@ -96,14 +97,14 @@ class Remote:
             ET.SubElement(instance, f"{{{uri}}}{key}").text = value
         return properties(self.wsman.put(uri, resource=instance, selector_set=self.selector_set(keys))[0])
 
-    def enumerate(self, name="*", query=None, mode=None, optimize=False, most=None):
+    def enumerate(self, name="*", query=None, mode=None, optimize=False, most=None, dialect=WQL):
         """Enumerate and Pull to the end; the items."""
         resource = ET.Element(f"{N}Enumerate")
         if optimize:
             ET.SubElement(resource, f"{W}OptimizeEnumeration")
             ET.SubElement(resource, f"{W}MaxElements").text = str(most or 1)
         if query:
-            ET.SubElement(resource, f"{W}Filter", {"Dialect": WQL}).text = query
+            ET.SubElement(resource, f"{W}Filter", {"Dialect": dialect}).text = query
         if mode:
             ET.SubElement(resource, f"{W}EnumerationMode").text = mode
         uri, keys = self.uri(name), self.selector_set(None)

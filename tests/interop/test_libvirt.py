@@ -21,7 +21,7 @@ WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 ANONYMOUS = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"
 POLL_SECONDS = 0.1
 # What the driver takes for the end of a job, and for a failure.
-COMPLETED, FAILED = 7, (8, 9, 10, 32768)
+COMPLETED, EXCEPTION, FAILED = 7, 10, (8, 9, 10, 32768)
 
 
 class LibvirtExchange(Case):
@@ -37,7 +37,7 @@ class LibvirtExchange(Case):
         user = f"ada:{os.environ['INTEROP_PASSWORD_ADA']}".encode()
         self.credentials = "Basic " + base64.b64encode(user).decode()
 
-    def send(self, action, resource, body="", selectors=(), credentials=True):
+    def send(self, action, resource, body="", selectors=(), credentials=True, path="/wsman"):
         """One message; gives status and text of the answer."""
         message_id = f"uuid:{uuid.uuid4()}"
         chosen = "".join(f'<wsman:Selector Name="{n}">{v}</wsman:Selector>' for n, v in selectors)
@@ -58,7 +58,7 @@ class LibvirtExchange(Case):
         headers = {"Content-Type": "application/soap+xml;charset=UTF-8", "User-Agent": "Openwsman"}
         if credentials:
             headers["Authorization"] = self.credentials
-        self.http.request("POST", "/wsman", envelope.encode(), headers)
+        self.http.request("POST", path, envelope.encode(), headers)
         response = self.http.getresponse()
         text = response.read().decode()
         if response.status == 200:
@@ -158,6 +158,25 @@ class LibvirtExchange(Case):
         finish = f"{reference}<p:Ending>complete</p:Ending>"
         wait_until(lambda: self.invoke(service, keys, "FinishJob", finish)[0] == DONE, "the job to wait")
         self.assertEqual(self.wait_for_job("Msvm_ConcreteJob", job)[0], COMPLETED)
+
+    def test_a_job_that_fails_is_seen_by_the_poll(self):
+        service = "Cimwright_DemoService"
+        keys = [("CreationClassName", service)]
+        parameters = "<p:Name>x</p:Name><p:Steps>3</p:Steps><p:DurationMilliseconds>300</p:DurationMilliseconds>"
+        value, job = self.invoke(service, keys, "StartJob", f"{parameters}<p:Ending>fail</p:Ending>")
+        self.assertEqual(value, 4096)
+        state, item = self.wait_for_job("Msvm_ConcreteJob", job)
+        self.assertEqual(state, EXCEPTION)
+        self.assertRegex(item, "<p:ErrorDescription>[^<]+</p:ErrorDescription>")
+        self.assertRegex(item, "<p:ErrorCode>[1-9][0-9]*</p:ErrorCode>")
+
+    def test_a_path_with_a_slash_at_its_end(self):
+        body = f'<wsen:Enumerate><wsman:Filter Dialect="{WQL}">SELECT * FROM Msvm_None</wsman:Filter></wsen:Enumerate>'
+        for path in ("/wsman", "/wsman/"):
+            status, text = self.send(f"{WSEN}/Enumerate", f"{WMI}*", body, path=path)
+            # It reads faults under these two only.
+            self.assertIn(status, (400, 500))
+            self.assertIn("<s:Fault>", text)
 
     def test_a_method_with_an_embedded_instance(self):
         service = "Msvm_ImageManagementService"

@@ -118,6 +118,35 @@ class WsmanStory(Listening, Case):
         self.assertIn(error["MessageID"], said)
         self.assertFalse(source.exists() or target.exists())
 
+    def test_a_job_is_named_by_its_base_class(self):
+        job = self.demo_job()
+        for name in ("CIM_ConcreteJob", "CIM_Job"):
+            with self.subTest(name):
+                self.assertEqual(self.remote.get(name, job.keys)["InstanceID"], job.keys["InstanceID"])
+        as_base = RemoteJob(self.remote, job.epr)
+        as_base.name = "CIM_ConcreteJob"
+        self.assertIsNone(as_base.error())
+        value, _ = as_base.invoke("RequestStateChange", RequestedState=str(TERMINATE))
+        self.assertIn(value, (DONE, STARTED))
+        self.assertEqual(int(job.wait()["JobState"]), TERMINATED)
+        self.assertTrue(as_base.error()["MessageID"])
+
+    def test_jobs_are_filtered_by_xpath(self):
+        jobs = [self.demo_job("complete") for _ in range(2)]
+        for job in jobs:
+            job.wait()
+        key = jobs[0].keys["InstanceID"]
+        for text, expected in [
+            (f"InstanceID = '{key}'", 1),
+            (f"/{jobs[0].name}[InstanceID = '{key}' and JobState = {COMPLETED}]", 1),
+            (f"InstanceID = '{key}' and OperationalStatus[2] = 17", 1),
+            (f"InstanceID = '{key}' and JobState != {COMPLETED}", 0),
+            (f"InstanceID = '{key}' or InstanceID = \"{jobs[1].keys['InstanceID']}\"", 2),
+        ]:
+            with self.subTest(text):
+                found = self.remote.enumerate(jobs[0].name, query=text, dialect=remote.XPATH, most=100)
+                self.assertEqual(len(found), expected)
+
     def test_a_job_that_is_cancelled(self):
         job = self.demo_job()
         value, _ = job.invoke("RequestStateChange", RequestedState=str(TERMINATE))
@@ -222,12 +251,24 @@ class V2Story(WsmanStory):
         self.assertTrue(target.exists())
 
 
+class V2StoryOfCmdlets(WsmanStory):
+    """root/virtualization/v2, with the DMTF's resource URIs as Windows' CIM cmdlets use them."""
+
+    namespace = V2
+    family = "dmtf"
+
+
 class V1Story(WsmanStory):
-    """root/virtualization, with the DMTF's resource URIs as Windows' CIM cmdlets use them."""
+    """root/virtualization."""
 
     namespace = V1
-    family = "dmtf"
     writable = True
+
+
+class V1StoryOfCmdlets(V1Story):
+    """The same with the DMTF's resource URIs."""
+
+    family = "dmtf"
 
 
 del WsmanStory

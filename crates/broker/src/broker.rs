@@ -306,6 +306,13 @@ impl Broker {
         self.inner.registry.namespace(ns).ok().map(|n| Arc::clone(&n.schema))
     }
 
+    /// The namespaces that there are now, in the order of their names.
+    pub fn namespaces(&self) -> Vec<NamespaceName> {
+        let mut names: Vec<NamespaceName> = self.inner.registry.all().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Every reason this server can give, by who gives it.
     pub fn catalogues(&self) -> &[&'static Catalogue] {
         &self.inner.catalogues

@@ -25,6 +25,12 @@ pub trait Execute: Send + Sync + 'static {
         None
     }
 
+    /// The namespaces that this user may ask for, for reasons that say what there is.
+    fn namespaces(&self, principal: &Principal) -> Vec<NamespaceName> {
+        let _ = principal;
+        Vec::new()
+    }
+
     /// Who tells subscribers what happens; `None` if nobody does.
     fn indications(&self) -> Option<&Indications> {
         None
@@ -87,6 +93,10 @@ impl Execute for Broker {
 
     fn schema(&self, _: &Principal, namespace: &NamespaceName) -> Option<Arc<Schema>> {
         Broker::schema(self, namespace)
+    }
+
+    fn namespaces(&self, _: &Principal) -> Vec<NamespaceName> {
+        Broker::namespaces(self)
     }
 
     fn indications(&self) -> Option<&Indications> {

@@ -44,7 +44,9 @@ fn read(text: &str, associated: bool) -> Result<AssociationQuery, String> {
     if text.len() > MAX_LENGTH {
         return Err(format!("a query of more than {MAX_LENGTH} bytes"));
     }
-    let (_, rest) = text.split_once('{').ok_or("the query has no { before the path")?;
+    let (_, rest) = text
+        .split_once('{')
+        .ok_or("the path of the instance has to stand in braces: ASSOCIATORS OF {Class.Key=\"value\"}")?;
     let end = end_of_path(rest).ok_or("the query has no } after the path")?;
     let (path, rest) = (rest[..end].trim(), rest[end + 1..].trim());
     let source = match uri::parse(path) {

@@ -52,6 +52,8 @@ pub enum Filter {
     Selectors(Vec<Selector>),
     /// What an instance is associated with, or the associations.
     Association(Box<AssociationQuery>),
+    /// Instances of the class in the resource URI for which an expression of XPath holds.
+    XPath(String),
 }
 
 /// Enumerate.
@@ -161,7 +163,10 @@ pub(super) fn context(element: Element<'_>) -> Result<String, Fault> {
 /// An Expires.
 pub(super) fn expires(text: &str) -> Result<Expiry, Fault> {
     Expiry::parse(text).filter(|e| *e != Expiry::After(Duration::ZERO)).ok_or_else(|| {
-        let what = format!("Expires \"{}\" is neither a duration nor a point in time", shorten(text));
+        let what = format!(
+            "Expires \"{}\" is neither a duration, such as PT10M, nor a point in time",
+            shorten(text)
+        );
         Fault::new(Subcode::InvalidExpirationTime, what)
     })
 }
@@ -203,13 +208,24 @@ pub(super) fn filter(element: Element<'_>) -> Result<Filter, Fault> {
         uris::ASSOCIATION_FILTER => {
             association(element).map(|q| Filter::Association(Box::new(q))).map_err(bad)
         }
+        uris::XPATH | uris::XPATH_LEVEL_1 => Ok(Filter::XPath(element.trimmed().to_owned())),
         _ => Err(Fault {
-            supported: [uris::WQL, uris::CQL, uris::SELECTOR_FILTER, uris::ASSOCIATION_FILTER]
-                .map(str::to_owned)
-                .to_vec(),
+            supported: [
+                uris::WQL,
+                uris::CQL,
+                uris::SELECTOR_FILTER,
+                uris::ASSOCIATION_FILTER,
+                uris::XPATH,
+                uris::XPATH_LEVEL_1,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..Fault::new(
                 Subcode::FilterDialectRequestedUnavailable,
-                format!("there are no filters in \"{}\"", shorten(dialect)),
+                format!(
+                    "there are no filters in \"{}\"; the dialects that there are stand in the detail",
+                    shorten(dialect)
+                ),
             )
         }),
     }

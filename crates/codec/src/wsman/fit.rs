@@ -3,11 +3,12 @@
 use super::epr::{NAMESPACE_SELECTOR, keys_of};
 use super::fault::{Fault, Subcode};
 use super::header::Selector;
+use super::octets;
 use super::time::parse_cim;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::{
     CimType, Class, Instance, InstancePath, KeyBinding, Method, Name, NamespaceName, ObjectPath, Param,
-    Schema, Value,
+    Property, Schema, Value,
 };
 
 /// The keys that selectors give, and those that they do not.
@@ -94,6 +95,7 @@ pub fn fit_params(params: &mut [Param], method: &Method, schema: &Schema) -> Res
             embedded: declared.embedded,
         };
         if let Some(value) = param.value.take() {
+            let value = octets::read(value, octets::is_parameter(declared));
             let value = fit(value, shape, schema).map_err(|what| {
                 let text = format!("{}: the parameter {} is wrong: {what}", method.name, declared.name);
                 Fault::new(Subcode::InvalidParameter, text).detail("TypeMismatch")
@@ -113,13 +115,8 @@ fn fit_properties(instance: &mut Instance, class: &Class, schema: &Schema) -> Re
         let Some(declared) = class.property(property.name.as_str()) else {
             return Err(format!("{} has no property {}", class.name, property.name));
         };
-        let shape = Declared {
-            cim_type: declared.cim_type,
-            is_array: declared.is_array,
-            embedded: declared.embedded,
-        };
         if let Some(value) = property.value.take() {
-            let value = fit(value, shape, schema).map_err(|what| format!("{}: {what}", declared.name))?;
+            let value = fit_property(value, declared, schema)?;
             property.embedded = value.embedded().or(declared.embedded);
             property.value = Some(value);
         }
@@ -128,6 +125,22 @@ fn fit_properties(instance: &mut Instance, class: &Class, schema: &Schema) -> Re
         property.is_array = declared.is_array;
     }
     Ok(())
+}
+
+/// A value of the type that a property is declared with.
+pub(super) fn fit_property(value: Value, declared: &Property, schema: &Schema) -> Result<Value, String> {
+    let value = octets::read(value, octets::is_property(declared));
+    fit(value, shape_of(declared), schema).map_err(|what| format!("{}: {what}", declared.name))
+}
+
+/// A value of the type that the elements of a property are declared with.
+pub(super) fn fit_element(value: Value, declared: &Property, schema: &Schema) -> Result<Value, String> {
+    let shape = Declared { is_array: false, ..shape_of(declared) };
+    fit(value, shape, schema).map_err(|what| format!("{}: {what}", declared.name))
+}
+
+fn shape_of(declared: &Property) -> Declared {
+    Declared { cim_type: declared.cim_type, is_array: declared.is_array, embedded: declared.embedded }
 }
 
 /// A value of the declared type.

@@ -60,6 +60,15 @@ pub struct Selector {
     pub value: Value,
 }
 
+/// What a client asks of the form of instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forms {
+    /// Whether properties without a value are left out (openwsman).
+    pub omit_nil: bool,
+    /// Whether an array without a value can be told from one that holds one element without a value (MS-WSMV).
+    pub precise_arrays: bool,
+}
+
 /// An option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionValue {
@@ -84,6 +93,22 @@ impl Header {
     /// The values of an option that may be given several times.
     pub fn option<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         self.options.iter().filter(move |o| o.name == name).map(|o| o.value.as_str())
+    }
+
+    /// How the client wants instances to be written.
+    pub fn forms(&self) -> Forms {
+        let is_set = |name: &str| {
+            self.options.iter().any(|option| {
+                // openwsman writes no value.
+                let value = option.value.trim();
+                let own = option.name.rsplit(':').next().unwrap_or_default();
+                own == name && (value.is_empty() || value.eq_ignore_ascii_case("true") || value == "1")
+            })
+        };
+        if self.options.is_empty() {
+            return Forms::default();
+        }
+        Forms { omit_nil: is_set("ExcludeNilProperties"), precise_arrays: is_set("UsePreciseArrays") }
     }
 
     /// The properties that a Windows client says it changed; `None` if it does not say.
@@ -136,7 +161,7 @@ fn take(header: &mut Header, child: Element<'_>) -> Result<(), Fault> {
             let timeout = parse_duration(text).filter(|d| !d.is_zero()).ok_or_else(|| {
                 Fault::new(
                     Subcode::InvalidMessageInformationHeader,
-                    format!("OperationTimeout \"{}\" is no duration", shorten(text)),
+                    format!("OperationTimeout \"{}\" is no duration; 60 seconds are PT60S", shorten(text)),
                 )
                 .detail("InvalidTimeout")
             })?;
@@ -234,10 +259,14 @@ fn check_selectors(selectors: &[Selector]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The options in an OptionSet. None has to be known here, so one that must be complied with is refused.
+/// The options that are followed, without what may precede their names.
+const OPTIONS: [&str; 3] = ["ExcludeNilProperties", "UsePreciseArrays", "__MIInstanceModifiedPropertiesList"];
+
+/// The options in an OptionSet. One that is not known here is refused if it must be complied with.
 fn options(set: Element<'_>) -> Result<Vec<OptionValue>, Fault> {
     let mut options = Vec::new();
-    for child in set.children().filter(|c| c.is(Ns::Wsman, "Option")) {
+    // One client in use puts options of its own into a namespace of its own.
+    for child in set.children().filter(|c| c.name() == "Option") {
         if options.len() >= MAX_OPTIONS {
             return Err(
                 Fault::new(Subcode::EncodingLimit, "There are too many options.").detail("OptionLimit")
@@ -246,7 +275,7 @@ fn options(set: Element<'_>) -> Result<Vec<OptionValue>, Fault> {
         let name = child.attr(Ns::None, "Name").unwrap_or_default().trim().to_owned();
         let must_comply =
             child.attr(Ns::None, "MustComply").is_some_and(|v| matches!(v.trim(), "true" | "1"));
-        if must_comply {
+        if must_comply && !OPTIONS.iter().any(|known| name.rsplit(':').next() == Some(known)) {
             let text = format!("the option \"{}\" is not known here", shorten(&name));
             return Err(Fault::new(Subcode::InvalidOptions, text).detail("NotSupported"));
         }

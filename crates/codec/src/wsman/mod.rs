@@ -17,6 +17,7 @@ mod fault;
 mod fit;
 mod fragment;
 mod header;
+mod octets;
 mod request;
 mod resource;
 mod response;
@@ -24,6 +25,7 @@ mod time;
 mod value;
 mod write;
 mod xml;
+mod xpath;
 
 pub mod uris;
 
@@ -38,9 +40,11 @@ pub use eventing::{
 };
 pub use fault::{Fault, FaultCode, ProviderFault, Subcode, WindowsDetail, encode_fault, fault_of};
 pub use fit::{SelectedKeys, fit_instance, fit_params, has_keys, selected_keys};
-pub use fragment::{Fragment, Part, Step};
-pub use header::{Header, OptionValue, Selector};
+pub use fragment::{Fragment, Part, Step, fit_fragment};
+pub use header::{Forms, Header, OptionValue, Selector};
+pub use octets::{show_octets, show_octets_of};
 pub use request::{Action, Refusal, Request, decode_request, soap_action_fits};
 pub use resource::{ClassUris, Resource};
 pub use response::{Identity, ItemWriter, ResponseWriter};
 pub use time::{Expiry, duration_text};
+pub use xpath::xpath_query;

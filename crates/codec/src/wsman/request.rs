@@ -76,7 +76,9 @@ pub struct Refusal {
 pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request, Box<Refusal>> {
     let document = Document::from_bytes(bytes, limits).map_err(|error| {
         let fault = match error {
-            XmlError::NotXml(what) => Fault::new(Subcode::SchemaValidationError, what),
+            XmlError::NotXml(what) => {
+                Fault::new(Subcode::SchemaValidationError, format!("The message is no sound XML: {what}"))
+            }
             XmlError::Encoding(what) => Fault::new(Subcode::EncodingLimit, what).detail("CharacterSet"),
             XmlError::TooLarge(what) => {
                 Fault::new(Subcode::EncodingLimit, what).detail("ServiceEnvelopeLimit")
@@ -89,7 +91,8 @@ pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request, Box<Refu
         let fault = if root.name() == "Envelope" {
             Fault::version_mismatch()
         } else {
-            Fault::new(Subcode::SchemaValidationError, "The message is no SOAP envelope.")
+            let what = "The message is no SOAP envelope. (CIM-XML is served at /cimom.)";
+            Fault::new(Subcode::SchemaValidationError, what)
         };
         return Err(Box::new(Refusal { fault, message_id: String::new() }));
     }
@@ -229,7 +232,7 @@ fn invoke(header: &Header, class_uri: &str, method: &str, body: Element<'_>) -> 
             let fits =
                 input.name().strip_suffix("_INPUT").unwrap_or(input.name()).eq_ignore_ascii_case(method);
             if !fits {
-                return Err(mismatch());
+                return Err(mismatch(&format!("{method}_INPUT")));
             }
             value::properties(input)
                 .map_err(|what| Fault::new(Subcode::InvalidParameter, what).detail("TypeMismatch"))?
@@ -243,23 +246,27 @@ fn invoke(header: &Header, class_uri: &str, method: &str, body: Element<'_>) -> 
                 })
                 .collect()
         }
-        (Some(_), Some(_)) => return Err(mismatch()),
+        (Some(_), Some(_)) => return Err(mismatch(&format!("{method}_INPUT"))),
     };
     Ok(Action::Invoke { method: Name::new(method), params })
 }
 
 /// The element of the body that the action asks for.
 fn expect<'d>(body: Element<'d>, ns: Ns, name: &str) -> Result<Element<'d>, Fault> {
-    body.children().next().filter(|c| c.is(ns, name)).ok_or_else(mismatch)
+    body.children().next().filter(|c| c.is(ns, name)).ok_or_else(|| mismatch(name))
 }
 
-fn mismatch() -> Fault {
-    Fault::new(Subcode::SchemaValidationError, "The body does not match the action.")
+fn mismatch(expected: &str) -> Fault {
+    let text = format!("The body does not match the action: {expected} is expected in it, and nothing else.");
+    Fault::new(Subcode::SchemaValidationError, text)
 }
 
 fn unsupported(header: &Header) -> Fault {
     Fault::new(
         Subcode::ActionNotSupported,
-        format!("The action \"{}\" is not served.", shorten(&header.action)),
+        format!(
+            "The action \"{}\" is not served; that of a method is the resource URI of its class, / and its name.",
+            shorten(&header.action)
+        ),
     )
 }

@@ -2,13 +2,12 @@
 
 use super::enumeration::EnumerationMode;
 use super::fragment::Fragment;
-use super::header::Header;
+use super::header::{Forms, Header};
 use super::resource::ClassUris;
-use super::time::duration_text;
+use super::time::Expiry;
 use super::uris;
 use super::write::Writer;
 use cimwright_cim::{ClassName, Instance, Name, NamespaceName, ObjectPath, Param, Value};
-use std::time::Duration;
 
 /// What a server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +53,17 @@ pub struct ResponseWriter<'a> {
 impl<'a> ResponseWriter<'a> {
     /// An answer to the request with this header. References that name no namespace are to `namespace`.
     pub fn new(header: &'a Header, message_id: &str, namespace: Option<&'a NamespaceName>) -> Self {
-        let mut writer = Writer::new(4096, &header.uris, namespace);
+        Self::with_total(header, message_id, namespace, None)
+    }
+
+    /// The same, with the number of items that an enumeration has in all, if it is known.
+    pub fn with_total(
+        header: &'a Header,
+        message_id: &str,
+        namespace: Option<&'a NamespaceName>,
+        total: Option<u64>,
+    ) -> Self {
+        let mut writer = Writer::new(4096, &header.uris, namespace).with_forms(header.forms());
         writer.envelope();
         writer.raw("<s:Header>");
         writer.addressing(&header.action, "Response", message_id, &header.message_id);
@@ -63,9 +72,11 @@ impl<'a> ResponseWriter<'a> {
             writer.text(&fragment.text);
             writer.raw("</w:FragmentTransfer>");
         }
-        if header.wants_total {
+        match total {
+            _ if !header.wants_total => {}
+            Some(total) => writer.element("w:TotalItemsCountEstimate", &total.to_string()),
             // Nobody counts ahead.
-            writer.raw("<w:TotalItemsCountEstimate xsi:nil=\"true\"/>");
+            None => writer.raw("<w:TotalItemsCountEstimate xsi:nil=\"true\"/>"),
         }
         writer.raw("</s:Header><s:Body>");
         Self { header, writer }
@@ -134,10 +145,15 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Enumerate. `items` are those of an optimised one, which says as well whether they are all: then there is no context.
-    pub fn enumerated(mut self, expires: Duration, context: &str, items: Option<ItemWriter<'_>>) -> Vec<u8> {
+    pub fn enumerated(
+        mut self,
+        expires: impl Into<Expiry>,
+        context: &str,
+        items: Option<ItemWriter<'_>>,
+    ) -> Vec<u8> {
         self.writer.raw("<n:EnumerateResponse>");
         if !context.is_empty() {
-            self.writer.element("n:Expires", &duration_text(expires));
+            self.writer.element("n:Expires", &expires.into().text());
         }
         self.writer.element("n:EnumerationContext", context);
         if let Some(items) = items {
@@ -170,11 +186,11 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Renew and GetStatus of an enumeration; `name` is RenewResponse or GetStatusResponse.
-    pub fn expires(mut self, name: &str, expires: Duration) -> Vec<u8> {
+    pub fn expires(mut self, name: &str, expires: impl Into<Expiry>) -> Vec<u8> {
         self.writer.raw("<n:");
         self.writer.raw(name);
         self.writer.raw(">");
-        self.writer.element("n:Expires", &duration_text(expires));
+        self.writer.element("n:Expires", &expires.into().text());
         self.writer.raw("</n:");
         self.writer.raw(name);
         self.writer.raw(">");
@@ -208,6 +224,13 @@ impl<'a> ItemWriter<'a> {
         shown_as: Option<&'a ClassName>,
     ) -> Self {
         Self { writer: Writer::new(4096, uris, namespace), mode, projected, shown_as, count: 0 }
+    }
+
+    /// Writes instances in the forms that the request asks for.
+    #[must_use]
+    pub fn with_forms(mut self, forms: Forms) -> Self {
+        self.writer = self.writer.with_forms(forms);
+        self
     }
 
     /// How many bytes the items take.

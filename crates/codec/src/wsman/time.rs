@@ -21,7 +21,21 @@ pub enum Expiry {
     At(DateTime),
 }
 
+impl From<Duration> for Expiry {
+    fn from(duration: Duration) -> Self {
+        Self::After(duration)
+    }
+}
+
 impl Expiry {
+    /// As it is written: an xs:duration or an xs:dateTime.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::After(duration) => duration_text(duration),
+            Self::At(time) => date_time_text(&time).unwrap_or_else(|| time.to_string()),
+        }
+    }
+
     /// Reads an xs:duration or xs:dateTime.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match parse_duration(text) {
@@ -67,24 +81,34 @@ pub(super) fn push_cim(out: &mut String, time: &DateTime) {
             push_fraction(out, micros);
             out.push_str("S</cim:Interval>");
         }
-        DateTime::Timestamp { year, month, day, hour, minute, second, micros, offset, known: ALL_DIGITS }
-            if year > 0 && month > 0 && day > 0 && offset.abs() <= MAX_OFFSET =>
-        {
-            let _ =
-                write!(out, "<cim:Datetime>{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-            push_fraction(out, micros);
-            if offset == 0 {
-                out.push('Z');
-            } else {
-                let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
-                let _ = write!(out, "{sign}{:02}:{:02}", offset / 60, offset % 60);
-            }
-            out.push_str("</cim:Datetime>");
-        }
         _ => {
-            let _ = write!(out, "<cim:CIM_DateTime>{time}</cim:CIM_DateTime>");
+            let _ = match date_time_text(time) {
+                Some(text) => write!(out, "<cim:Datetime>{text}</cim:Datetime>"),
+                None => write!(out, "<cim:CIM_DateTime>{time}</cim:CIM_DateTime>"),
+            };
         }
     }
+}
+
+/// An xs:dateTime, if it can say what a CIM datetime does: a point in time of which all digits are known.
+fn date_time_text(time: &DateTime) -> Option<String> {
+    let DateTime::Timestamp { year, month, day, hour, minute, second, micros, offset, known: ALL_DIGITS } =
+        *time
+    else {
+        return None;
+    };
+    if year == 0 || month == 0 || day == 0 || offset.abs() > MAX_OFFSET {
+        return None;
+    }
+    let mut out = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    push_fraction(&mut out, micros);
+    if offset == 0 {
+        out.push('Z');
+    } else {
+        let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
+        let _ = write!(out, "{sign}{:02}:{:02}", offset / 60, offset % 60);
+    }
+    Some(out)
 }
 
 fn push_fraction(out: &mut String, micros: u32) {
@@ -210,6 +234,13 @@ mod tests {
         assert_eq!(parse_duration("P1Y"), Some(Duration::from_secs(365 * 86_400)));
         for bad in ["", "P", "PT", "-PT1S", "PT1", "P1H", "PTS1", "10", "P99999999999999999999D"] {
             assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_written_as_it_is_read() {
+        for text in ["PT10M", "2024-01-31T23:59:59Z", "2024-01-31T23:59:59.5+01:00"] {
+            assert_eq!(Expiry::parse(text).unwrap().text(), text);
         }
     }
 

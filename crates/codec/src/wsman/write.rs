@@ -1,5 +1,6 @@
 //! Writing envelopes, instances, values and references.
 
+use super::header::Forms;
 use super::resource::ClassUris;
 use super::time::push_cim;
 use super::{epr, uris};
@@ -18,11 +19,18 @@ pub(super) struct Writer<'a> {
     uris: &'a ClassUris,
     /// The namespace of references that do not name one.
     namespace: Option<&'a NamespaceName>,
+    forms: Forms,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(capacity: usize, uris: &'a ClassUris, namespace: Option<&'a NamespaceName>) -> Self {
-        Self { out: String::with_capacity(capacity), uris, namespace }
+        Self { out: String::with_capacity(capacity), uris, namespace, forms: Forms::default() }
+    }
+
+    /// Writes instances in these forms.
+    pub(super) fn with_forms(mut self, forms: Forms) -> Self {
+        self.forms = forms;
+        self
     }
 
     /// Appends markup as it is.
@@ -136,6 +144,18 @@ impl<'a> Writer<'a> {
     }
 
     fn property(&mut self, property: &Property, depth: usize) {
+        let empty = matches!(&property.value, Some(Value::Array(items)) if items.is_empty());
+        if self.forms.omit_nil && (empty || property.value.is_none()) {
+            return;
+        }
+        if self.forms.precise_arrays && property.is_array && (empty || property.value.is_none()) {
+            // An element that is nil is one element of the array, so an empty one has no element at all.
+            if !empty {
+                let mark = format!(" xmlns:m=\"{}\" m:IsNullArray=\"true\"", uris::MICROSOFT);
+                self.value(PREFIXES[depth % PREFIXES.len()], &property.name, None, depth, &mark);
+            }
+            return;
+        }
         self.named_value(&property.name, property.value.as_ref(), depth);
     }
 

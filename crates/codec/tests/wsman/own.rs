@@ -3,7 +3,8 @@
 use super::compare::canonical;
 use cimwright_cim::operation::AssociationFilter;
 use cimwright_cim::{
-    CimError, CimStatus, Class, Instance, InstancePath, KeyBinding, NamespaceName, ObjectPath, Param, Value,
+    CimError, CimStatus, CimType, Class, Instance, InstancePath, KeyBinding, NamespaceName, ObjectPath,
+    Param, Property, Value,
 };
 use cimwright_codec::cimxml::{Limits, class_text, parse_instance_text};
 use cimwright_codec::wsman::{
@@ -118,6 +119,62 @@ fn filters_and_destinations_are_bounded() {
 }
 
 #[test]
+fn options_of_windows_and_openwsman_change_the_form_of_instances() {
+    let job = || {
+        let mut job =
+            Instance::new("Msvm_StorageJob").with("Name", "n").with("None", Value::Array(Vec::new()));
+        let mut null = Property::new("Null", CimType::Uint16, None);
+        job.properties.push(null.clone());
+        null.name = "NullArray".into();
+        null.is_array = true;
+        job.properties.push(null);
+        job
+    };
+    let shown = |options: &str| {
+        let request = decode(&envelope(GET, options, "")).unwrap();
+        let written = ResponseWriter::new(&request.header, "uuid:1", None).instance(&job());
+        let written = String::from_utf8(written).unwrap();
+        canonical(&written);
+        let (_, shown) = written.split_once("<p:Name>n</p:Name>").unwrap();
+        shown.split_once("</p:Msvm_StorageJob>").unwrap().0.to_owned()
+    };
+    let nil = |name: &str| format!("<p:{name} xsi:nil=\"true\"/>");
+    assert_eq!(shown(""), [nil("None"), nil("Null"), nil("NullArray")].concat());
+    for option in [
+        "<w:Option Name='msftwinrm:UsePreciseArrays' Type='xs:boolean'>true</w:Option>",
+        "<w:Option Name='msftwinrm:UsePreciseArrays' MustComply='true'>TRUE</w:Option>",
+    ] {
+        let marked = "<p:NullArray xmlns:m=\"http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd\" \
+                      m:IsNullArray=\"true\" xsi:nil=\"true\"/>";
+        let precise = shown(&format!("<w:OptionSet>{option}</w:OptionSet>"));
+        assert_eq!(precise, [&nil("Null"), marked].concat());
+    }
+    for option in [
+        "<o:Option xmlns:o='http://schema.openwsman.org/2006/openwsman' Name='ExcludeNilProperties'/>",
+        "<w:Option Name='msftwinrm:ExcludeNilProperties'>true</w:Option>",
+    ] {
+        assert_eq!(shown(&format!("<w:OptionSet>{option}</w:OptionSet>")), "");
+    }
+    let not = "<w:OptionSet><w:Option Name='UsePreciseArrays'>false</w:Option></w:OptionSet>";
+    assert_eq!(shown(not), shown(""));
+}
+
+#[test]
+fn filters_in_xpath_are_read() {
+    for dialect in [
+        "",
+        " Dialect='http://www.w3.org/TR/1999/REC-xpath-19991116'",
+        " Dialect='http://schemas.dmtf.org/wbem/wsman/1/wsman/XPath-Level1'",
+    ] {
+        let body = format!("<n:Enumerate><w:Filter{dialect}> JobState = 7 </w:Filter></n:Enumerate>");
+        let Action::Enumerate(asked) = decode(&envelope(ENUMERATE, "", &body)).unwrap().action else {
+            panic!("no Enumerate")
+        };
+        assert_eq!(asked.filter, Some(Filter::XPath("JobState = 7".to_owned())));
+    }
+}
+
+#[test]
 fn both_forms_of_get_error_are_written() {
     let action = format!("{CLASS}/GetError");
     let request = decode(&envelope(&action, "", "")).unwrap();
@@ -217,7 +274,7 @@ fn what_is_wrong_gets_its_fault() {
     let enumerate =
         |inner: &str| refused(&envelope(ENUMERATE, "", &format!("<n:Enumerate>{inner}</n:Enumerate>")));
     for (inner, subcode) in [
-        ("<w:Filter>a</w:Filter>", S::FilterDialectRequestedUnavailable),
+        ("<w:Filter Dialect='urn:x'>a</w:Filter>", S::FilterDialectRequestedUnavailable),
         (
             "<w:Filter Dialect='http://schemas.microsoft.com/wbem/wsman/1/WQL'>x</w:Filter><n:Filter/>",
             S::CannotProcessFilter,

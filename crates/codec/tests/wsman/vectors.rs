@@ -183,7 +183,7 @@ fn check(name: &str, vector: &Vector) -> Result<(), String> {
         "w54" => {
             // The vector's server knows two dialects, this one more.
             let mut refusal = vector.decode().expect_err("a refusal");
-            assert_eq!(refusal.fault.supported.len(), 4);
+            assert_eq!(refusal.fault.supported.len(), 6);
             refusal.fault.supported.truncate(2);
             vector.answered(encode_fault(&refusal.fault, "uuid:x", &refusal.message_id))
         }

@@ -61,7 +61,9 @@ pub(super) fn check(parts: &Parts) -> Result<Option<Extension>, Box<Response<Res
         return bad_request("A request of HTTP/1.1 has one header Host.\n");
     }
     if !headers.get(CONTENT_TYPE).is_some_and(|v| is_xml_in_utf8(v.as_bytes())) {
-        return bad_request("Content-Type has to be application/xml or text/xml, and the charset utf-8.\n");
+        return bad_request(
+            "Content-Type has to be application/xml or text/xml, and the charset utf-8. (WS-Management is served at /wsman.)\n",
+        );
     }
     if headers.get(CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let answer = "Content-Encoding is not understood here; send the body as it is.\n";

@@ -2,10 +2,10 @@
 //! one that nobody renews or pulls is forgotten.
 
 use crate::execute::Objects;
-use cimwright_cim::{ClassName, Instance, NamespaceName};
+use cimwright_cim::{Class, ClassName, Instance, NamespaceName, Schema};
 use cimwright_codec::wsman::{ClassUris, EnumerationMode, Fault, Subcode};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -29,19 +29,60 @@ pub(super) struct Session {
     pub(super) mode: EnumerationMode,
     /// Whether they are some properties of instances.
     pub(super) projected: bool,
+    /// The classes of the namespace.
+    pub(super) schema: Arc<Schema>,
     /// The class that instances of subclasses are shown as.
-    pub(super) shown_as: Option<ClassName>,
+    pub(super) shown_as: Option<Arc<Class>>,
     /// The only class of which instances are shown.
     pub(super) only: Option<ClassName>,
     /// What comes, if anything does.
     pub(super) stream: Option<Box<dyn Objects>>,
     /// What has come and was not sent yet.
     pub(super) ready: VecDeque<Instance>,
+    /// How many items were given so far.
+    pub(super) given: u64,
+}
+
+impl Session {
+    /// Whether instances of this class are shown.
+    pub(super) fn shows(&self, class: &ClassName) -> bool {
+        self.only.as_ref().is_none_or(|only| class == only)
+    }
+
+    /// How many items there are in all, once all of them have come.
+    pub(super) fn total(&self) -> Option<u64> {
+        let waiting = || self.ready.iter().filter(|i| self.shows(&i.class)).count() as u64;
+        self.stream.is_none().then(|| self.given + waiting())
+    }
+}
+
+/// How long an enumeration is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Term {
+    /// As long as somebody uses it within this time.
+    Unused(Duration),
+    /// Until then, used or not.
+    Until(Instant),
+}
+
+impl From<Duration> for Term {
+    fn from(duration: Duration) -> Self {
+        Self::Unused(duration)
+    }
+}
+
+impl Term {
+    fn end(self, now: Instant) -> Instant {
+        match self {
+            Self::Unused(duration) => now + duration,
+            Self::Until(end) => end,
+        }
+    }
 }
 
 struct Slot {
     user: String,
-    lifetime: Duration,
+    term: Term,
     expires: Instant,
     /// `None` while a Pull is at work with it.
     session: Option<Box<Session>>,
@@ -70,9 +111,10 @@ impl Contexts {
         &self,
         user: &str,
         session: Box<Session>,
-        lifetime: Duration,
+        term: impl Into<Term>,
         now: Instant,
     ) -> Result<String, Fault> {
+        let term = term.into();
         let mut slots = self.slots();
         slots.retain(|_, s| s.session.is_none() || s.expires > now);
         let own = slots.values().filter(|s| s.user == user).count();
@@ -84,7 +126,7 @@ impl Contexts {
         }
         // 122 random bits: knowing a context is not enough to use it, but guessing one is hopeless as well.
         let context = format!("uuid:{}", Uuid::new_v4());
-        let slot = Slot { user: user.to_owned(), lifetime, expires: now + lifetime, session: Some(session) };
+        let slot = Slot { user: user.to_owned(), term, expires: term.end(now), session: Some(session) };
         slots.insert(context.clone(), slot);
         Ok(context)
     }
@@ -115,20 +157,19 @@ impl Contexts {
         Ok(())
     }
 
-    /// Gives an enumeration more time, if there is a new lifetime; how long it stays.
+    /// Gives an enumeration another term, if there is one; how long it stays.
     pub(super) fn renew(
         &self,
         user: &str,
         context: &str,
-        lifetime: Option<Duration>,
+        term: Option<Term>,
         now: Instant,
     ) -> Result<Duration, Fault> {
         let mut slots = self.slots();
         let slot = usable(&mut slots, user, context, now)?;
-        if let Some(lifetime) = lifetime {
-            slot.lifetime = lifetime;
-            slot.expires = now + lifetime;
-            return Ok(lifetime);
+        if let Some(term) = term {
+            slot.term = term;
+            slot.expires = term.end(now);
         }
         Ok(slot.expires.saturating_duration_since(now))
     }
@@ -145,8 +186,8 @@ impl Borrowed<'_> {
         let mut slots = self.contexts.slots();
         match (session, slots.get_mut(&self.context)) {
             (Some(session), Some(slot)) => {
-                // The time runs from the last use.
-                slot.expires = Instant::now() + slot.lifetime;
+                // A time without use runs from the last use.
+                slot.expires = slot.term.end(Instant::now());
                 slot.session = Some(session);
             }
             // Released in the meantime, or at its end.
@@ -187,10 +228,12 @@ mod tests {
             uris: ClassUris::default(),
             mode: EnumerationMode::Object,
             projected: false,
+            schema: Arc::default(),
             shown_as: None,
             only: None,
             stream: None,
             ready: VecDeque::new(),
+            given: 0,
         })
     }
 
@@ -209,13 +252,28 @@ mod tests {
         assert_eq!(subcode(contexts.add("ann", session(), MINUTE, now)), Some(Subcode::QuotaLimit));
         contexts.add("bob", session(), 2 * MINUTE, now).unwrap();
         assert_eq!(subcode(contexts.add("cy", session(), MINUTE, now)), Some(Subcode::QuotaLimit));
-        assert_eq!(contexts.renew("ann", &first, Some(3 * MINUTE), now).unwrap(), 3 * MINUTE);
+        assert_eq!(contexts.renew("ann", &first, Some(Term::Unused(3 * MINUTE)), now).unwrap(), 3 * MINUTE);
         now += MINUTE;
         assert_eq!(contexts.renew("ann", &first, None, now).unwrap(), 2 * MINUTE);
         contexts.add("ann", session(), MINUTE, now).unwrap();
         now += 2 * MINUTE;
         assert_eq!(
             subcode(contexts.renew("ann", &first, None, now)),
+            Some(Subcode::InvalidEnumerationContext)
+        );
+    }
+
+    #[test]
+    fn a_point_in_time_is_not_put_off_by_use() {
+        let now = Instant::now();
+        let contexts = Contexts::new(ContextLimits { contexts: 3, per_user: 2 });
+        let context = contexts.add("ann", session(), Term::Until(now + MINUTE), now).unwrap();
+        let (taken, borrowed) = contexts.borrow("ann", &context, now).unwrap();
+        borrowed.give_back(Some(taken));
+        assert_eq!(contexts.renew("ann", &context, None, now).unwrap(), MINUTE);
+        let late = now + MINUTE;
+        assert_eq!(
+            subcode(contexts.renew("ann", &context, None, late)),
             Some(Subcode::InvalidEnumerationContext)
         );
     }

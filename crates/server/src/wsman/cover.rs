@@ -54,7 +54,7 @@ impl Cover {
         }
         Err(Box::new(text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "WS-Management has the Content-Type application/soap+xml.\n",
+            "Send WS-Management with the header Content-Type: application/soap+xml;charset=UTF-8.\n",
         )))
     }
 

@@ -1,19 +1,21 @@
 //! Enumerate, Pull, Release, Renew and GetStatus.
 
-use super::contexts::Session;
+use super::contexts::{Session, Term};
 use super::eventing::EventContext;
 use super::exchange::{Exchange, Place, unexpected};
 use crate::execute::Answer;
+use cimwright_broker::{Clock, SystemClock};
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::InstanceOptions;
 use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query};
-use cimwright_cim::{Instance, ObjectPath, Operation, OperationResult};
+use cimwright_cim::{Class, DateTime, Instance, ObjectPath, Operation, OperationResult};
 use cimwright_codec::query;
 use cimwright_codec::wsman::{
     AssociationQuery, Enumerate, EnumerationMode, Expiry, Fault, Filter, ItemWriter, Polymorphism, Pull,
-    ResponseWriter, Selector, Subcode, fault_of, selected_keys, uris,
+    ResponseWriter, Selector, Subcode, fault_of, selected_keys, show_octets, uris, xpath_query,
 };
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,6 +27,12 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 const MARGIN: Duration = Duration::from_millis(50);
 /// How many items an answer has at most, whatever the client asks for.
 const MAX_ITEMS: u32 = 10_000;
+
+/// How long an enumeration is kept, and what the client is told of that.
+struct Granted {
+    term: Term,
+    told: Expiry,
+}
 
 /// How much one answer may hold.
 pub(super) struct Room {
@@ -38,25 +46,46 @@ impl Exchange {
     /// Enumerate (DSP0226 8.2).
     pub(super) async fn enumerate(&self, asked: Enumerate) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
-        let lifetime = self.lifetime(asked.expires)?;
+        let granted = self.granted(asked.expires)?;
         let mut session = Box::new(self.session(&place, &asked).await?);
         if !asked.optimize {
-            let context =
-                self.app().wsman_contexts.add(self.principal.name(), session, lifetime, Instant::now())?;
-            return Ok(self.writer(&place).enumerated(lifetime, &context, None));
+            let total = session.total();
+            let context = self.app().wsman_contexts.add(
+                self.principal.name(),
+                session,
+                granted.term,
+                Instant::now(),
+            )?;
+            return Ok(self.counting_writer(&place, total).enumerated(granted.told, &context, None));
         }
-        let (uris, shown_as, namespace) =
-            (session.uris.clone(), session.shown_as.clone(), session.namespace.clone());
-        let mut items =
-            ItemWriter::new(&uris, Some(&namespace), session.mode, session.projected, shown_as.as_ref());
+        let (uris, namespace) = (session.uris.clone(), session.namespace.clone());
+        let shown_as = session.shown_as.clone();
+        let mut items = ItemWriter::new(
+            &uris,
+            Some(&namespace),
+            session.mode,
+            session.projected,
+            shown_as.as_ref().map(|c| &c.name),
+        )
+        .with_forms(self.header.forms());
         let room = self.room(asked.max_elements, None, None);
         let at_end = fill(&mut session, &mut items, &room).await?;
+        let total = session.total();
         let context = if at_end {
             String::new()
         } else {
-            self.app().wsman_contexts.add(self.principal.name(), session, lifetime, Instant::now())?
+            self.app().wsman_contexts.add(self.principal.name(), session, granted.term, Instant::now())?
         };
-        Ok(self.writer(&place).enumerated(lifetime, &context, Some(items)))
+        Ok(self.counting_writer(&place, total).enumerated(granted.told, &context, Some(items)))
+    }
+
+    fn counting_writer<'w>(&'w self, place: &'w Place, total: Option<u64>) -> ResponseWriter<'w> {
+        ResponseWriter::with_total(
+            &self.header,
+            &super::exchange::message_id(),
+            Some(&place.namespace),
+            total,
+        )
     }
 
     /// Pull (DSP0226 8.4). The resource URI is not looked at: some clients pull on another one than they enumerate.
@@ -67,10 +96,16 @@ impl Exchange {
         let contexts = &self.app().wsman_contexts;
         let (mut session, borrowed) =
             contexts.borrow(self.principal.name(), &asked.context, Instant::now())?;
-        let (uris, shown_as, namespace) =
-            (session.uris.clone(), session.shown_as.clone(), session.namespace.clone());
-        let mut items =
-            ItemWriter::new(&uris, Some(&namespace), session.mode, session.projected, shown_as.as_ref());
+        let (uris, namespace) = (session.uris.clone(), session.namespace.clone());
+        let shown_as = session.shown_as.clone();
+        let mut items = ItemWriter::new(
+            &uris,
+            Some(&namespace),
+            session.mode,
+            session.projected,
+            shown_as.as_ref().map(|c| &c.name),
+        )
+        .with_forms(self.header.forms());
         let room = self.room(asked.max_elements, asked.max_characters, asked.max_time);
         let at_end = match fill(&mut session, &mut items, &room).await {
             Ok(at_end) => at_end,
@@ -85,8 +120,10 @@ impl Exchange {
             borrowed.give_back(Some(session));
             return Err(Fault::new(Subcode::TimedOut, "The operation has timed out."));
         }
+        let total = session.total();
         borrowed.give_back((!at_end).then_some(session));
-        let writer = ResponseWriter::new(&self.header, &super::exchange::message_id(), Some(&namespace));
+        let id = super::exchange::message_id();
+        let writer = ResponseWriter::with_total(&self.header, &id, Some(&namespace), total);
         Ok(writer.pulled((!at_end).then_some(asked.context.as_str()), &items))
     }
 
@@ -101,14 +138,10 @@ impl Exchange {
 
     /// Renew.
     pub(super) fn renew(&self, context: &str, expires: Option<Expiry>) -> Result<Vec<u8>, Fault> {
-        let lifetime = self.lifetime(expires)?;
-        let granted = self.app().wsman_contexts.renew(
-            self.principal.name(),
-            context,
-            Some(lifetime),
-            Instant::now(),
-        )?;
-        Ok(self.bare_writer().expires("RenewResponse", granted))
+        let granted = self.granted(expires)?;
+        let contexts = &self.app().wsman_contexts;
+        contexts.renew(self.principal.name(), context, Some(granted.term), Instant::now())?;
+        Ok(self.bare_writer().expires("RenewResponse", granted.told))
     }
 
     /// GetStatus.
@@ -123,16 +156,27 @@ impl Exchange {
         ResponseWriter::new(&self.header, &super::exchange::message_id(), None)
     }
 
-    /// How long a context stays without being used.
-    fn lifetime(&self, asked: Option<Expiry>) -> Result<Duration, Fault> {
+    /// How long a context stays: without being used, or until a point in time. The answer has the form of the request, as
+    /// WS-Enumeration would have it.
+    fn granted(&self, asked: Option<Expiry>) -> Result<Granted, Fault> {
         let most = self.app().wsman.context_lifetime();
         match asked {
-            None => Ok(most),
-            Some(Expiry::After(duration)) => Ok(duration.min(most)),
-            Some(Expiry::At(_)) => Err(Fault::new(
-                Subcode::UnsupportedExpirationType,
-                "Contexts end after a duration, not at a point in time.",
-            )),
+            None => Ok(Granted { term: most.into(), told: most.into() }),
+            Some(Expiry::After(duration)) => {
+                let duration = duration.min(most);
+                Ok(Granted { term: duration.into(), told: duration.into() })
+            }
+            Some(Expiry::At(time)) => {
+                let bad = |text: &str| Fault::new(Subcode::InvalidExpirationTime, text);
+                let end = time.to_system_time().ok_or_else(|| bad("Expires is no point in time."))?;
+                let now = SystemClock.now();
+                let left = end.duration_since(now).ok().filter(|left| !left.is_zero());
+                let left = left.ok_or_else(|| {
+                    bad("Expires is in the past; compare the clocks, or ask for a duration.")
+                })?;
+                let told = if left <= most { time } else { DateTime::from_system_time(now + most) };
+                Ok(Granted { term: Term::Until(Instant::now() + left.min(most)), told: Expiry::At(told) })
+            }
         }
     }
 
@@ -162,20 +206,36 @@ impl Exchange {
             uris: self.header.uris.clone(),
             mode: asked.mode,
             projected: false,
+            schema: Arc::clone(&place.schema),
             shown_as: None,
             only: None,
             stream: None,
             ready: VecDeque::new(),
+            given: 0,
         };
-        let operation = match &asked.filter {
-            None => self.all_of_class(place, asked, &mut session)?,
+        let (base, operation) = match &asked.filter {
+            None => {
+                let class = self.class(place)?;
+                let operation = all_of_class(&class, asked);
+                (Some(class), operation)
+            }
             Some(Filter::Query { dialect, text }) => {
                 let language = if dialect == uris::CQL { "DMTF:CQL" } else { "WQL" };
                 let query = query::parse(language, text).map_err(|e| fault_of(&e, false))?;
                 session.projected = query.select.is_some();
-                Operation::ExecQuery { query }
+                (place.schema.class(query.from.as_str()).cloned(), Operation::ExecQuery { query })
             }
-            Some(Filter::Selectors(selectors)) => self.by_values(place, selectors)?,
+            Some(Filter::Selectors(selectors)) => {
+                let class = self.class(place)?;
+                let operation = by_values(&class, selectors)?;
+                (Some(class), operation)
+            }
+            Some(Filter::XPath(text)) => {
+                let class = self.class(place)?;
+                let query = xpath_query(text, &class, &place.schema)
+                    .map_err(|what| Fault::new(Subcode::CannotProcessFilter, what))?;
+                (Some(class), Operation::ExecQuery { query })
+            }
             Some(Filter::Association(query)) => {
                 // Names and namespace are those of the object (DSP0227 8.2.6).
                 if let Some(uris) = &query.uris {
@@ -183,10 +243,14 @@ impl Exchange {
                 }
                 let (place, operation) = self.associated(place, query)?;
                 session.namespace = place.namespace.clone();
+                session.schema = Arc::clone(&place.schema);
+                let named = query.filter.result_class.as_ref();
+                session.show(asked.polymorphism, named.and_then(|c| place.schema.class(c.as_str())));
                 self.fetch(&place, operation, &mut session).await?;
                 return Ok(session);
             }
         };
+        session.show(asked.polymorphism, base.as_ref());
         self.fetch(place, operation, &mut session).await?;
         Ok(session)
     }
@@ -198,50 +262,6 @@ impl Exchange {
             Answer::Whole(_) => return Err(unexpected()),
         }
         Ok(())
-    }
-
-    fn all_of_class(
-        &self,
-        place: &Place,
-        asked: &Enumerate,
-        session: &mut Session,
-    ) -> Result<Operation, Fault> {
-        let class = self.class(place)?;
-        let name = class.name.clone();
-        let mut deep = true;
-        match asked.polymorphism {
-            Polymorphism::IncludeSubClassProperties => {}
-            Polymorphism::ExcludeSubClassProperties => {
-                deep = false;
-                session.shown_as = Some(name.clone());
-            }
-            Polymorphism::None => session.only = Some(name.clone()),
-        }
-        Ok(match asked.mode {
-            EnumerationMode::Epr => Operation::EnumerateInstanceNames { class: name },
-            _ => Operation::EnumerateInstances { class: name, deep, options: InstanceOptions::default() },
-        })
-    }
-
-    /// The selector filter: properties that must equal.
-    fn by_values(&self, place: &Place, selectors: &[Selector]) -> Result<Operation, Fault> {
-        let class = self.class(place)?;
-        let bad = |text: String| Fault::new(Subcode::CannotProcessFilter, text);
-        let mut conditions = Vec::with_capacity(selectors.len());
-        for selector in selectors.iter().filter(|s| !s.name.is("__cimnamespace")) {
-            let Some(property) = class.property(selector.name.as_str()) else {
-                return Err(bad(format!("{} has no property {}", class.name, selector.name)));
-            };
-            let declared = Declared { cim_type: property.cim_type, is_array: false, embedded: None };
-            let constant =
-                coerce(selector.value.clone(), declared, &|_| Err("no text of an object".to_owned()))
-                    .map_err(|e| bad(format!("{}: {e}", property.name)))?;
-            let property = PropertyPath::of(property.name.clone());
-            conditions.push(Condition::Compare { property, operator: Comparison::Equal, constant });
-        }
-        let condition = (!conditions.is_empty()).then_some(Condition::And(conditions));
-        let from = class.name.clone();
-        Ok(Operation::ExecQuery { query: Query { select: None, from, condition, fold_case: false } })
     }
 
     fn associated(&self, place: &Place, query: &AssociationQuery) -> Result<(Place, Operation), Fault> {
@@ -277,16 +297,58 @@ impl Exchange {
     }
 }
 
+impl Session {
+    /// How instances of the subclasses of a class are shown. Where no class is named, there are no subclasses either.
+    fn show(&mut self, polymorphism: Polymorphism, base: Option<&Arc<Class>>) {
+        match polymorphism {
+            Polymorphism::IncludeSubClassProperties => {}
+            Polymorphism::ExcludeSubClassProperties => self.shown_as = base.cloned(),
+            Polymorphism::None => self.only = base.map(|class| class.name.clone()),
+        }
+    }
+}
+
+/// Every instance of a class.
+fn all_of_class(class: &Class, asked: &Enumerate) -> Operation {
+    let name = class.name.clone();
+    let deep = asked.polymorphism != Polymorphism::ExcludeSubClassProperties;
+    match asked.mode {
+        EnumerationMode::Epr => Operation::EnumerateInstanceNames { class: name },
+        _ => Operation::EnumerateInstances { class: name, deep, options: InstanceOptions::default() },
+    }
+}
+
+/// The selector filter: properties that must equal.
+fn by_values(class: &Class, selectors: &[Selector]) -> Result<Operation, Fault> {
+    let bad = |text: String| Fault::new(Subcode::CannotProcessFilter, text);
+    let mut conditions = Vec::with_capacity(selectors.len());
+    for selector in selectors.iter().filter(|s| !s.name.is("__cimnamespace")) {
+        let Some(property) = class.property(selector.name.as_str()) else {
+            return Err(bad(format!("{} has no property {}", class.name, selector.name)));
+        };
+        let declared = Declared { cim_type: property.cim_type, is_array: false, embedded: None };
+        let constant = coerce(selector.value.clone(), declared, &|_| Err("no text of an object".to_owned()))
+            .map_err(|e| bad(format!("{}: {e}", property.name)))?;
+        let property = PropertyPath::of(property.name.clone());
+        conditions.push(Condition::Compare { property, operator: Comparison::Equal, constant });
+    }
+    let condition = (!conditions.is_empty()).then_some(Condition::And(conditions));
+    let from = class.name.clone();
+    Ok(Operation::ExecQuery { query: Query { select: None, from, condition, fold_case: false } })
+}
+
 /// Writes items until there is no more room or no more time; whether these were the last ones.
 async fn fill(session: &mut Session, items: &mut ItemWriter<'_>, room: &Room) -> Result<bool, Fault> {
     while items.count() < room.items {
         let Some(instance) = next(session, room.until).await? else { break };
         let before = items.len();
         items.push(&instance);
+        session.given += 1;
         let too_large =
             items.len() > room.bytes || room.characters.is_some_and(|most| items.characters(0) as u64 > most);
         if too_large {
             items.take_back(before);
+            session.given -= 1;
             session.ready.push_front(instance);
             if items.is_empty() {
                 let text = "One item is larger than what is taken; it stays for a request that takes more.";
@@ -305,8 +367,12 @@ async fn fill(session: &mut Session, items: &mut ItemWriter<'_>, room: &Room) ->
 /// The next instance; `None` at the end, or when there is no more time: then there still is a stream.
 async fn next(session: &mut Session, until: Instant) -> Result<Option<Instance>, Fault> {
     loop {
-        while let Some(instance) = session.ready.pop_front() {
-            if session.only.as_ref().is_none_or(|only| instance.class == *only) {
+        while let Some(mut instance) = session.ready.pop_front() {
+            if session.shows(&instance.class) {
+                if let Some(base) = &session.shown_as {
+                    instance.properties.retain(|p| base.property(p.name.as_str()).is_some());
+                }
+                show_octets(&mut instance, &session.schema);
                 return Ok(Some(instance));
             }
         }

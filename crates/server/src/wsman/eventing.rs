@@ -53,7 +53,7 @@ impl Exchange {
                 let language = if dialect == uris::CQL { "DMTF:CQL" } else { "WQL" };
                 EventQuery { language: language.to_owned(), text: text.clone() }
             }
-            Some(Filter::Selectors(_) | Filter::Association(_)) => {
+            Some(Filter::Selectors(_) | Filter::Association(_) | Filter::XPath(_)) => {
                 let text = "Events are filtered by queries in WQL or CQL.";
                 return Err(Fault {
                     supported: vec![uris::WQL.to_owned(), uris::CQL.to_owned()],

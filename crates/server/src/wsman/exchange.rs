@@ -1,5 +1,6 @@
 //! One request and its answer: WS-Transfer and methods. What takes several requests is in `enumerate`.
 
+use super::hints;
 use crate::Principal;
 use crate::connection::Connection;
 use crate::execute::Answer;
@@ -9,13 +10,13 @@ use cimwright_broker::statistics::{Sample, Statistics};
 use cimwright_cim::operation::{ClassOptions, InstanceOptions};
 use cimwright_cim::path::key_values_equal;
 use cimwright_cim::{
-    CimError, Class, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation,
-    OperationResult, Param, Request, Schema,
+    Class, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation, OperationResult,
+    Param, Request, Schema,
 };
 use cimwright_codec::cimxml::class_text;
 use cimwright_codec::wsman::{
-    Action, Fault, Header, Resource, ResponseWriter, Subcode, fault_of, fit_instance, fit_params, has_keys,
-    selected_keys,
+    Action, Fault, Header, Resource, ResponseWriter, Subcode, fault_of, fit_fragment, fit_instance,
+    fit_params, has_keys, selected_keys, show_octets, show_octets_of,
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 
 /// How many instances are looked at to find the one that some of its keys name.
 const MAX_CANDIDATES: usize = 1000;
+/// How many subclasses are looked through for the instance that a request names by their superclass.
+const MAX_SUBCLASSES: usize = 64;
 /// The largest envelope when the client does not say what it takes.
 const DEFAULT_ENVELOPE: usize = 512_000;
 
@@ -106,16 +109,23 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        let instance = self.get_instance(&place, path).await?;
-        Ok(self.shown(&place, &instance))
+        let instance = match self.get_instance(&place, path.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                self.get_instance(&place, path).await?
+            }
+            found => found?,
+        };
+        Ok(self.shown(&place, instance))
     }
 
     /// An instance, or the part of it that a fragment names.
-    fn shown(&self, place: &Place, instance: &Instance) -> Vec<u8> {
+    fn shown(&self, place: &Place, mut instance: Instance) -> Vec<u8> {
+        show_octets(&mut instance, &place.schema);
         let writer = self.writer(place);
         match &self.header.fragment {
-            None => writer.instance(instance),
-            Some(fragment) => writer.fragment(fragment, instance),
+            None => writer.instance(&instance),
+            Some(fragment) => writer.fragment(fragment, &instance),
         }
     }
 
@@ -154,23 +164,22 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        fit_instance(&mut representation, &class, &place.schema)?;
-        if let Some(fragment) = &self.header.fragment
-            && (fragment.steps.len() != 1
-                || fragment.steps[0].index.is_some()
-                || representation.properties.iter().any(|p| p.name != fragment.steps[0].name))
-        {
-            return Err(Fault::new(
-                Subcode::InvalidRepresentation,
-                "Of an instance, whole properties can be put, one at a time.",
-            )
-            .detail("InvalidFragment"));
-        }
-        let options = InstanceOptions::default();
-        let get = Operation::GetInstance { path: path.clone(), options };
-        let OperationResult::Instance(before) = self.whole(&place, get, true).await? else {
-            return Err(unexpected());
+        let (path, before) = match self.stored(&place, path.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let before = self.stored(&place, path.clone()).await?;
+                (path, before)
+            }
+            found => (path, found?),
         };
+        let class = place.schema.class(path.class.as_str()).unwrap_or(&class);
+        if let Some(fragment) = &self.header.fragment {
+            let part = fit_fragment(fragment, &representation, &before, class, &place.schema)?;
+            representation = Instance::new(class.name.clone());
+            representation.properties = vec![part];
+        } else {
+            fit_instance(&mut representation, class, &place.schema)?;
+        }
         // A representation shows all properties, also those that cannot be changed: what is asked for is the difference.
         let said = self.header.modified_properties();
         let changed: Vec<Name> = representation
@@ -190,7 +199,16 @@ impl Exchange {
             self.whole(&place, modify, true).await?;
         }
         let after = self.get_instance(&place, path).await?;
-        Ok(self.shown(&place, &after))
+        Ok(self.shown(&place, after))
+    }
+
+    /// The whole instance as it is before it is changed.
+    async fn stored(&self, place: &Place, path: InstancePath) -> Result<Instance, Fault> {
+        let get = Operation::GetInstance { path, options: InstanceOptions::default() };
+        match self.whole(place, get, true).await? {
+            OperationResult::Instance(before) => Ok(*before),
+            _ => Err(unexpected()),
+        }
     }
 
     async fn create(&self, mut representation: Instance) -> Result<Vec<u8>, Fault> {
@@ -213,26 +231,50 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let path = self.instance_path(&place, &class).await?;
-        self.whole(&place, Operation::DeleteInstance { path }, false).await?;
+        if let Err(fault) = self.whole(&place, Operation::DeleteInstance { path: path.clone() }, false).await
+        {
+            let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+            self.whole(&place, Operation::DeleteInstance { path }, false).await?;
+        }
         Ok(self.writer(&place).empty())
     }
 
-    async fn invoke(&self, method: Name, mut params: Vec<Param>) -> Result<Vec<u8>, Fault> {
+    async fn invoke(&self, method: Name, params: Vec<Param>) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
         let class = self.class(&place)?;
+        let is_static = class.method(method.as_str()).is_none_or(|m| m.is_static());
+        let of_class = class.keys().next().is_none() || (!has_keys(&self.header.selectors) && is_static);
+        if of_class {
+            let target = ClassPath::new(place.namespace.clone(), class.name.clone());
+            return self.call(&place, &class, ObjectPath::Class(target), &method, params).await;
+        }
+        let path = self.instance_path(&place, &class).await?;
+        let target = ObjectPath::Instance(path.clone());
+        match self.call(&place, &class, target, &method, params.clone()).await {
+            Err(fault) => {
+                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let class = Arc::clone(place.schema.class(path.class.as_str()).unwrap_or(&class));
+                self.call(&place, &class, ObjectPath::Instance(path), &method, params).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Calls a method of a class or of an instance of it.
+    async fn call(
+        &self,
+        place: &Place,
+        class: &Class,
+        target: ObjectPath,
+        method: &Name,
+        mut params: Vec<Param>,
+    ) -> Result<Vec<u8>, Fault> {
         let declared = class.method(method.as_str());
         if let Some(declared) = declared {
             fit_params(&mut params, declared, &place.schema)?;
         }
-        let of_class = class.keys().next().is_none()
-            || (!has_keys(&self.header.selectors) && declared.is_none_or(|m| m.is_static()));
-        let target = if of_class {
-            ObjectPath::Class(ClassPath::new(place.namespace.clone(), class.name.clone()))
-        } else {
-            ObjectPath::Instance(self.instance_path(&place, &class).await?)
-        };
         let invoke = Operation::InvokeMethod { target, method: method.clone(), params };
-        let OperationResult::Method { return_value, mut out } = self.whole(&place, invoke, false).await?
+        let OperationResult::Method { return_value, mut out } = self.whole(place, invoke, false).await?
         else {
             return Err(unexpected());
         };
@@ -242,50 +284,69 @@ impl Exchange {
                 out.push(Param::null(parameter.name.clone(), parameter.cim_type));
             }
         }
-        let name = declared.map_or(&method, |m| &m.name);
-        Ok(self.writer(&place).method(name.as_str(), &out, return_value.as_ref()))
+        if let Some(declared) = declared {
+            show_octets_of(&mut out, declared, &place.schema);
+        }
+        let name = declared.map_or(method, |m| &m.name);
+        Ok(self.writer(place).method(name.as_str(), &out, return_value.as_ref()))
+    }
+
+    /// The instance of a subclass that the keys name, where the class of the resource URI has none with these keys: clients of
+    /// Windows name what they found by the class that they asked for. Nothing is looked for unless `fault` says that it may help.
+    async fn of_subclass(&self, place: &Place, path: &InstancePath, fault: &Fault) -> Option<InstancePath> {
+        if !matches!(fault.subcode, Some(Subcode::DestinationUnreachable | Subcode::ActionNotSupported)) {
+            return None;
+        }
+        let classes = place.schema.with_descendants(path.class.as_str());
+        if classes.len() < 2 {
+            return None;
+        }
+        for class in classes.into_iter().take(MAX_SUBCLASSES) {
+            let exact = class == path.class;
+            let path = InstancePath { class, ..path.clone() };
+            let options = InstanceOptions { property_list: Some(Vec::new()), ..InstanceOptions::default() };
+            let operation = Operation::GetInstance { path: path.clone(), options };
+            let request = Request { namespace: place.namespace.clone(), operation };
+            if self.app().executor.execute(&self.principal, request).await.is_ok() {
+                // Of the class itself: then the fault means what it says.
+                return (!exact).then_some(path);
+            }
+        }
+        None
     }
 
     /// The namespace: of the URI, of the selector, or the one that is configured for requests that name none.
     pub(super) fn place(&self) -> Result<Place, Fault> {
         let app = self.app();
-        let namespace =
-            self.header.namespace().unwrap_or_else(|| NamespaceName::new(&app.wsman.default_namespace));
+        // What is no resource of CIM has no namespace either.
+        if let None | Some(Resource::Unknown) = self.header.resource {
+            return Err(hints::no_resource(self.header.resource_uri.as_deref()));
+        }
+        let named = self.header.namespace();
+        let is_named = named.is_some();
+        let namespace = named.unwrap_or_else(|| NamespaceName::new(&app.wsman.default_namespace));
         match app.executor.schema(&self.principal, &namespace) {
             Some(schema) => Ok(Place { namespace, schema }),
-            None => Err(fault_of(
-                &CimError::invalid_namespace(format!("there is no namespace {namespace}")),
-                false,
-            )),
+            None => Err(hints::no_namespace(&namespace, is_named, &app.executor.namespaces(&self.principal))),
         }
     }
 
     /// The class that the resource URI names.
     pub(super) fn class(&self, place: &Place) -> Result<Arc<Class>, Fault> {
-        let uri = self.header.resource_uri.as_deref();
         let Some(class) = self.header.resource.as_ref().and_then(Resource::class) else {
-            let text = match uri {
-                None => "The message has no ResourceURI.".to_owned(),
-                Some(uri) => {
-                    format!("{} is no class that is served here", uri.chars().take(200).collect::<String>())
-                }
-            };
-            return Err(Fault::new(Subcode::DestinationUnreachable, text).detail("InvalidResourceURI"));
+            return Err(hints::no_resource(self.header.resource_uri.as_deref()));
         };
-        match place.schema.class(class.as_str()) {
-            Some(class) => Ok(Arc::clone(class)),
-            None => {
-                let text = format!("there is no class {class} in {}", place.namespace);
-                Err(fault_of(&CimError::invalid_class(text), false))
-            }
-        }
+        let found = place.schema.class(class.as_str());
+        found.cloned().ok_or_else(|| hints::no_class(class, &place.namespace, &place.schema))
     }
 
     /// The instance that the selectors name. Some of its keys are enough where they name no other one.
     pub(super) async fn instance_path(&self, place: &Place, class: &Class) -> Result<InstancePath, Fault> {
-        let selected = selected_keys(&self.header.selectors, class, &place.schema)?;
+        let selected = selected_keys(&self.header.selectors, class, &place.schema)
+            .map_err(|fault| hints::with_keys(fault, class))?;
         if selected.missing.is_empty() || selected.keys.is_empty() {
-            return selected.path(class, place.namespace.clone());
+            let path = selected.path(class, place.namespace.clone());
+            return path.map_err(|fault| hints::with_keys(fault, class));
         }
         let names = Operation::EnumerateInstanceNames { class: class.name.clone() };
         let fits = |instance: &Instance| {
@@ -311,7 +372,10 @@ impl Exchange {
         }
         match found {
             Some(path) if seen < MAX_CANDIDATES => Ok(path),
-            _ => selected.path(class, place.namespace.clone()),
+            _ => {
+                let path = selected.path(class, place.namespace.clone());
+                path.map_err(|fault| hints::with_keys(fault, class))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod cover;
 mod enumerate;
 mod eventing;
 mod exchange;
+mod hints;
 
 use crate::Principal;
 use crate::body::{BodyError, RequestBody, ResponseBody};
