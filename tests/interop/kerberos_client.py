@@ -1,12 +1,15 @@
 """Logs in with a ticket and asks under seal, with the GSS-API of MIT Kerberos. Run by test_login.py with the system's own Python, which
-has the bindings. Arguments: host, port, file with the envelope to send. Prints what the answer says, opened."""
+has the bindings. Arguments: host, port, file with the envelope to send; for TLS also the file with the certificates to trust, and whether
+the login is bound to the certificate of the server ("right"), to another ("wrong") or to none. Prints what the answer says, opened."""
 
 import base64
+import hashlib
 import http.client
+import ssl
 import sys
 
 import gssapi
-from gssapi.raw import IOV, IOVBufferType, unwrap_iov, wrap_iov
+from gssapi.raw import ChannelBindings, IOV, IOVBufferType, unwrap_iov, wrap_iov
 
 SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
 PROTOCOL = "application/HTTP-SPNEGO-session-encrypted"
@@ -37,14 +40,25 @@ def opened(context, body):
 
 
 def main():
-    host, port, file = sys.argv[1:]
+    host, port, file, *secure = sys.argv[1:]
+    connection = http.client.HTTPConnection(host, int(port))
+    bindings = None
+    if secure:
+        trusted = ssl.create_default_context(cafile=secure[0])
+        connection = http.client.HTTPSConnection(host, int(port), context=trusted)
+        connection.connect()
+        certificate = connection.sock.getpeercert(True)
+        # The hash is the one that the certificate is signed with: the test has one with SHA-512.
+        seen = hashlib.sha512(certificate if secure[1] == "right" else b"another").digest()
+        if secure[1] != "none":
+            bindings = ChannelBindings(application_data=b"tls-server-end-point:" + seen)
     service = gssapi.Name(f"HTTP@{host}", gssapi.NameType.hostbased_service)
     flags = gssapi.RequirementFlag
     context = gssapi.SecurityContext(
         name=service, mech=SPNEGO, usage="initiate",
+        channel_bindings=bindings,
         flags=[flags.mutual_authentication, flags.confidentiality, flags.integrity, flags.out_of_sequence_detection],
     )
-    connection = http.client.HTTPConnection(host, int(port))
     token = base64.b64encode(context.step()).decode()
     connection.request("POST", "/wsman", body=b"", headers={"Authorization": f"Negotiate {token}"})
     answer = connection.getresponse()

@@ -29,7 +29,7 @@ REALM = "INTEROP.TEST"
 class Server:
     """A server with users who may log in with NTLM, and one who may not."""
 
-    def __init__(self, place, configuration=""):
+    def __init__(self, place, configuration="", https=False):
         self.state = place / "state"
         for name, more in (("nina", ["--ntlm"]), ("otto", ["--ntlm"]), ("bess", [])):
             command = [PROGRAM, "user", "add", name, "--role", "administrator", "--password-stdin", *more]
@@ -39,7 +39,8 @@ class Server:
         (place / "root").mkdir()
         ports = place / "ports"
         command = [PROGRAM, "serve", "--config", str(place / "config.toml"), "--state", str(self.state)]
-        command += ["--http", "127.0.0.1:0", "--https", "none", "--storage-root", str(place / "root")]
+        command += ["--http", "127.0.0.1:0", "--https", "127.0.0.1:0" if https else "none"]
+        command += ["--storage-root", str(place / "root")]
         with open(place / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -50,7 +51,9 @@ class Server:
             lines = ports.read_text() if ports.exists() else ""
             return dict(line.split("=", 1) for line in lines.splitlines()) if "unix=" in lines else None
 
-        self.port = int(wait_until(listens, "the server to listen")["http"].rsplit(":", 1)[1])
+        addresses = wait_until(listens, "the server to listen")
+        self.port = int(addresses["http"].rsplit(":", 1)[1])
+        self.secure_port = int(addresses["https"].rsplit(":", 1)[1]) if https else None
 
     def stop(self):
         self.process.terminate()
@@ -62,11 +65,13 @@ class Server:
 
 class Logins(unittest.TestCase):
     configuration = ""
+    #: Whether the server speaks TLS too.
+    https = False
 
     def setUp(self):
         self.place = pathlib.Path(tempfile.mkdtemp(dir=os.environ["INTEROP_SCRATCH"]))
         self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
-        self.server = Server(self.place, self.configuration)
+        self.server = Server(self.place, self.configuration, self.https)
         self.addCleanup(self.server.stop)
 
     def client(self, auth, password=PASSWORD, user="nina"):
@@ -213,7 +218,8 @@ class Kerberos(Logins):
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
         wait_until(serves, "the key distribution centre")
-        self.configuration = f'[auth]\nkeytab = "{self.realm}/keytab"\n'
+        # In front, so that more of the section may follow.
+        self.configuration = f'[auth]\nkeytab = "{self.realm}/keytab"\n' + self.configuration.replace("[auth]\n", "")
         super().setUp()
 
     def run_tool(self, *command, said=""):
@@ -223,7 +229,8 @@ class Kerberos(Logins):
     def get_ticket(self, user):
         self.run_tool("kinit", user, said="secret\n")
 
-    def ask(self):
+    def ask(self, port=None, *more):
+        """Asks with the ticket; `more` is how it is done over TLS."""
         envelope = self.place / "envelope"
         wsman = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
         envelope.write_text(
@@ -231,7 +238,8 @@ class Kerberos(Logins):
             "<s:Body><i:Identify/></s:Body></s:Envelope>"
         )
         client = pathlib.Path(__file__).parent / "kerberos_client.py"
-        command = ["/usr/bin/python3", "-B", str(client), "localhost", str(self.server.port), str(envelope)]
+        port = str(port or self.server.port)
+        command = ["/usr/bin/python3", "-B", str(client), "localhost", port, str(envelope), *more]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
 
     def test_sealed_requests_with_a_ticket(self):
