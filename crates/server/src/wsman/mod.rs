@@ -31,6 +31,8 @@ use tokio::time::Instant;
 /// Where strangers may ask what this server is.
 pub(crate) const ANONYMOUS_PATH: &str = "/wsman-anon/identify";
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
+/// The largest body that is read of somebody who has not logged in: Identify has some hundred bytes.
+const MAX_OF_STRANGERS: usize = 16 << 10;
 /// What Windows' clients add when they ask as strangers.
 const IDENTIFY_HEADER: &str = "wsmanidentify";
 const WINDOWS_CLIENT: &str = "Microsoft WinRM Client";
@@ -57,9 +59,13 @@ pub(crate) async fn handle(
         Err(refused) => return http::refuse(refused, connection),
     };
     let limits = &app.limits;
-    let bytes = match body.read(limits.max_body_bytes, limits.body_read_timeout()).await {
+    let most = match principal {
+        Some(_) => limits.max_body_bytes,
+        None => limits.max_body_bytes.min(MAX_OF_STRANGERS),
+    };
+    let bytes = match body.read(most, limits.body_read_timeout()).await {
         Ok(bytes) => bytes,
-        Err(error) => return bad_body(error, limits.max_body_bytes),
+        Err(error) => return bad_body(error, most),
     };
     if bytes.is_empty() {
         // A client that logs in in several steps sends nothing until it is through.
