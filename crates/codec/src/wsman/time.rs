@@ -1,7 +1,7 @@
 //! Points in time and durations of XML Schema, and the CIM datetimes they stand for (DSP0230 9.3).
 
 use cimwright_cim::DateTime;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// How many digits of a CIM datetime are known when all are.
@@ -27,6 +27,23 @@ impl Expiry {
         match parse_duration(text) {
             Some(duration) => Some(Self::After(duration)),
             None => parse_date_time(text).map(Self::At),
+        }
+    }
+}
+
+impl fmt::Display for Expiry {
+    /// As xs:duration or xs:dateTime.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::After(duration) => formatter.write_str(&duration_text(*duration)),
+            Self::At(time) => {
+                let mut out = String::new();
+                // Whatever has a point in time has all of its digits.
+                if !push_date_time(&mut out, time) {
+                    return Err(fmt::Error);
+                }
+                formatter.write_str(&out)
+            }
         }
     }
 }
@@ -67,11 +84,26 @@ pub(super) fn push_cim(out: &mut String, time: &DateTime) {
             push_fraction(out, micros);
             out.push_str("S</cim:Interval>");
         }
+        _ => {
+            let before = out.len();
+            out.push_str("<cim:Datetime>");
+            if push_date_time(out, time) {
+                out.push_str("</cim:Datetime>");
+            } else {
+                out.truncate(before);
+                let _ = write!(out, "<cim:CIM_DateTime>{time}</cim:CIM_DateTime>");
+            }
+        }
+    }
+}
+
+/// Appends a point in time as xs:dateTime; false, and nothing, if it is none that can be written so.
+fn push_date_time(out: &mut String, time: &DateTime) -> bool {
+    match *time {
         DateTime::Timestamp { year, month, day, hour, minute, second, micros, offset, known: ALL_DIGITS }
             if year > 0 && month > 0 && day > 0 && offset.abs() <= MAX_OFFSET =>
         {
-            let _ =
-                write!(out, "<cim:Datetime>{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+            let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
             push_fraction(out, micros);
             if offset == 0 {
                 out.push('Z');
@@ -79,11 +111,9 @@ pub(super) fn push_cim(out: &mut String, time: &DateTime) {
                 let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
                 let _ = write!(out, "{sign}{:02}:{:02}", offset / 60, offset % 60);
             }
-            out.push_str("</cim:Datetime>");
+            true
         }
-        _ => {
-            let _ = write!(out, "<cim:CIM_DateTime>{time}</cim:CIM_DateTime>");
-        }
+        _ => false,
     }
 }
 
