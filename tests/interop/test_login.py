@@ -2,6 +2,7 @@
 refused."""
 
 import base64
+import contextlib
 import http.client
 import os
 import pathlib
@@ -29,7 +30,7 @@ REALM = "INTEROP.TEST"
 class Server:
     """A server with users who may log in with NTLM, and one who may not."""
 
-    def __init__(self, place, configuration=""):
+    def __init__(self, place, configuration="", https=False):
         self.state = place / "state"
         for name, more in (("nina", ["--ntlm"]), ("otto", ["--ntlm"]), ("bess", [])):
             command = [PROGRAM, "user", "add", name, "--role", "administrator", "--password-stdin", *more]
@@ -39,7 +40,8 @@ class Server:
         (place / "root").mkdir()
         ports = place / "ports"
         command = [PROGRAM, "serve", "--config", str(place / "config.toml"), "--state", str(self.state)]
-        command += ["--http", "127.0.0.1:0", "--https", "none", "--storage-root", str(place / "root")]
+        command += ["--http", "127.0.0.1:0", "--https", "127.0.0.1:0" if https else "none"]
+        command += ["--storage-root", str(place / "root")]
         with open(place / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -50,7 +52,9 @@ class Server:
             lines = ports.read_text() if ports.exists() else ""
             return dict(line.split("=", 1) for line in lines.splitlines()) if "unix=" in lines else None
 
-        self.port = int(wait_until(listens, "the server to listen")["http"].rsplit(":", 1)[1])
+        addresses = wait_until(listens, "the server to listen")
+        self.port = int(addresses["http"].rsplit(":", 1)[1])
+        self.secure_port = int(addresses["https"].rsplit(":", 1)[1]) if https else None
 
     def stop(self):
         self.process.terminate()
@@ -62,11 +66,13 @@ class Server:
 
 class Logins(unittest.TestCase):
     configuration = ""
+    #: Whether the server speaks TLS too.
+    https = False
 
     def setUp(self):
         self.place = pathlib.Path(tempfile.mkdtemp(dir=os.environ["INTEROP_SCRATCH"]))
         self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
-        self.server = Server(self.place, self.configuration)
+        self.server = Server(self.place, self.configuration, self.https)
         self.addCleanup(self.server.stop)
 
     def client(self, auth, password=PASSWORD, user="nina"):
@@ -77,12 +83,27 @@ class Logins(unittest.TestCase):
         self.addCleanup(wsman.close)
         return wsman
 
+    @contextlib.contextmanager
+    def nothing_reaches_the_broker(self):
+        """What is done meanwhile must not make the server carry out any operation."""
+        before = self.carried_out()
+        yield
+        self.assertEqual(self.carried_out(), before, "an operation was carried out")
+
+    def carried_out(self):
+        """How many operations the server has carried out, whatever came of them."""
+        connection = self.connection()
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("cimwright_requests_total{"))
+
     def connection(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
         self.addCleanup(connection.close)
         return connection
 
     def post(self, connection, headers, body=b""):
+        headers = {"Content-Type": "application/soap+xml;charset=UTF-8", **headers}
         connection.request("POST", "/wsman", body=body, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
@@ -102,6 +123,14 @@ class Logins(unittest.TestCase):
         status, _, body = self.post(connection, negotiate(token))
         self.assertEqual((status, body), (200, b""))
         return context, token
+
+
+#: A request that does reach the broker of whoever is let in.
+GET_CLASS = f"""<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"
+ xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"
+ xmlns:n="http://schemas.xmlsoap.org/ws/2004/09/enumeration"><s:Header><a:To>http://127.0.0.1/wsman</a:To>
+<a:Action>http://schemas.xmlsoap.org/ws/2004/09/enumeration/Enumerate</a:Action><a:MessageID>uuid:1</a:MessageID>
+<w:ResourceURI>{URI}</w:ResourceURI></s:Header><s:Body><n:Enumerate/></s:Body></s:Envelope>""".encode()
 
 
 def negotiate(token):
@@ -133,44 +162,80 @@ class Ntlm(Logins):
         connection = self.connection()
         context = spnego.client("nina", PASSWORD, hostname="127.0.0.1", protocol="ntlm")
         first = context.step()
-        headers = [{}, {"Authorization": ""}, {"Authorization": "Negotiate"}, {"Authorization": "Negotiate !"}]
+        headers = [{}]
+        for scheme in ("", "Basic", "Negotiate", "NTLM", "Kerberos", "Digest", "CredSSP"):
+            headers += [{"Authorization": scheme}, {"Authorization": f"{scheme} "}, {"Authorization": f"{scheme} !"}]
         headers += [negotiate(first[:length]) for length in range(0, 16)]
         headers += [negotiate(b"\x60" + os.urandom(length)) for length in range(0, 64, 7)]
-        for given in headers:
-            status, answered, _ = self.post(connection, given)
-            self.assertEqual(status, 401, given)
-            self.assertIn("Negotiate", answered.get_all("WWW-Authenticate"))
+        with self.nothing_reaches_the_broker():
+            for given in headers:
+                status, answered, _ = self.post(connection, given, GET_CLASS)
+                self.assertEqual(status, 401, given)
+                self.assertIn("Negotiate", answered.get_all("WWW-Authenticate"))
+        # The request is a good one.
+        before = self.carried_out()
+        connection = self.connection()
+        self.log_in(connection)
+        self.assertEqual(self.post(connection, {}, GET_CLASS)[0], 200)
+        self.assertGreater(self.carried_out(), before)
+
+    def test_tokens_that_are_cut_off_anywhere(self):
+        for protocol in ("ntlm", "negotiate"):
+            connection = self.connection()
+
+            def begun():
+                context = spnego.client("nina", PASSWORD, hostname="127.0.0.1", protocol=protocol)
+                first = context.step()
+                status, headers, _ = self.post(connection, negotiate(first))
+                self.assertEqual(status, 401)
+                return first, context.step(base64.b64decode(headers["WWW-Authenticate"].removeprefix("Negotiate ")))
+
+            first, third = begun()
+            with self.nothing_reaches_the_broker():
+                for length in range(len(first)):
+                    status, headers, _ = self.post(connection, negotiate(first[:length]), GET_CLASS)
+                    self.assertEqual(status, 401, length)
+                for length in range(len(third)):
+                    _, token = begun()
+                    status, _, _ = self.post(connection, negotiate(token[:length]), GET_CLASS)
+                    self.assertEqual(status, 401, f"{length} of {len(token)}")
+                    self.assertEqual(self.post(connection, {}, GET_CLASS)[0], 401)
+            _, token = begun()
+            self.assertEqual(self.post(connection, negotiate(token), GET_CLASS)[0], 200)
 
     def test_tokens_of_another_login_are_refused(self):
         _, token = self.log_in(self.connection())
         # On a connection that has heard nothing, and on one that was asked for another proof.
         connection = self.connection()
-        self.assertEqual(self.post(connection, negotiate(token))[0], 401)
-        other = spnego.client("nina", PASSWORD, hostname="127.0.0.1", protocol="ntlm")
-        self.assertEqual(self.post(connection, negotiate(other.step()))[0], 401)
-        self.assertEqual(self.post(connection, negotiate(token))[0], 401)
-        self.assertEqual(self.post(connection, {})[0], 401)
+        with self.nothing_reaches_the_broker():
+            self.assertEqual(self.post(connection, negotiate(token), GET_CLASS)[0], 401)
+            other = spnego.client("nina", PASSWORD, hostname="127.0.0.1", protocol="ntlm")
+            self.assertEqual(self.post(connection, negotiate(other.step()))[0], 401)
+            self.assertEqual(self.post(connection, negotiate(token), GET_CLASS)[0], 401)
+            self.assertEqual(self.post(connection, {}, GET_CLASS)[0], 401)
 
     def test_a_body_opens_for_its_own_login_only(self):
         mine, others = self.connection(), self.connection()
         context, _ = self.log_in(mine)
         self.log_in(others, user="otto")
-        wrapped = context.wrap_winrm(b"<a/>")
+        wrapped = context.wrap_winrm(GET_CLASS)
         body = (
             b"--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n"
-            b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=4\r\n"
+            b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=%d\r\n"
             b"--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n"
             + len(wrapped.header).to_bytes(4, "little") + wrapped.header + wrapped.data + b"--Encrypted Boundary--\r\n"
-        )
+        ).replace(b"Length=%d", b"Length=%d" % len(GET_CLASS))
         kind = 'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
         headers = {"Content-Type": kind}
-        self.assertEqual(self.post(self.connection(), headers, body)[0], 401, "nobody logged in")
-        self.assertEqual(self.post(others, headers, body)[0], 401, "somebody else's")
-        self.assertEqual(self.post(others, {})[0], 401, "the login ended with it")
+        with self.nothing_reaches_the_broker():
+            self.assertEqual(self.post(self.connection(), headers, body)[0], 401, "nobody logged in")
+            self.assertEqual(self.post(others, headers, body)[0], 401, "somebody else's")
+            self.assertEqual(self.post(others, {}, GET_CLASS)[0], 401, "the login ended with it")
         status, answered, _ = self.post(mine, headers, body)
-        self.assertEqual(status, 500, "opened, and no envelope")
-        self.assertTrue(answered["Content-Type"].startswith("multipart/encrypted"), "the fault is sealed too")
-        self.assertEqual(self.post(mine, headers, body)[0], 401, "the same again")
+        self.assertEqual(status, 200, "opened")
+        self.assertTrue(answered["Content-Type"].startswith("multipart/encrypted"), "the answer is sealed too")
+        with self.nothing_reaches_the_broker():
+            self.assertEqual(self.post(mine, headers, body)[0], 401, "the same again")
 
 
 class Kerberos(Logins):
@@ -213,7 +278,8 @@ class Kerberos(Logins):
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
         wait_until(serves, "the key distribution centre")
-        self.configuration = f'[auth]\nkeytab = "{self.realm}/keytab"\n'
+        # In front, so that more of the section may follow.
+        self.configuration = f'[auth]\nkeytab = "{self.realm}/keytab"\n' + self.configuration.replace("[auth]\n", "")
         super().setUp()
 
     def run_tool(self, *command, said=""):
@@ -223,7 +289,8 @@ class Kerberos(Logins):
     def get_ticket(self, user):
         self.run_tool("kinit", user, said="secret\n")
 
-    def ask(self):
+    def ask(self, port=None, *more):
+        """Asks with the ticket; `more` is how it is done over TLS."""
         envelope = self.place / "envelope"
         wsman = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
         envelope.write_text(
@@ -231,7 +298,8 @@ class Kerberos(Logins):
             "<s:Body><i:Identify/></s:Body></s:Envelope>"
         )
         client = pathlib.Path(__file__).parent / "kerberos_client.py"
-        command = ["/usr/bin/python3", "-B", str(client), "localhost", str(self.server.port), str(envelope)]
+        port = str(port or self.server.port)
+        command = ["/usr/bin/python3", "-B", str(client), "localhost", port, str(envelope), *more]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
 
     def test_sealed_requests_with_a_ticket(self):
@@ -240,6 +308,15 @@ class Kerberos(Logins):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(done.stdout.startswith("200 "), done.stdout)
         self.assertIn("Cimwright", done.stdout)
+
+    def test_tickets_that_are_cut_off_replayed_or_of_others(self):
+        self.get_ticket("nina")
+        with self.nothing_reaches_the_broker():
+            client = pathlib.Path(__file__).parent / "kerberos_client.py"
+            command = ["/usr/bin/python3", "-B", str(client), "drill", "localhost", str(self.server.port)]
+            done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"refused [0-9]{3,} tokens and 4 bodies")
 
     def test_a_ticket_of_somebody_who_is_no_user(self):
         self.get_ticket("nobody")

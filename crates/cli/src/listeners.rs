@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use cimwright_broker::indications::{
-    Allowed, Deliver, DeliveryError, EventMode, EventSink, Indications, IndicationsConfig, Parts,
+    Allowed, Deliver, DeliveryError, EventEnd, EventMode, EventSink, Indications, IndicationsConfig, Parts,
     RemovalAction, Target,
 };
 use cimwright_cim::{Instance, NamespaceName, Schema};
 use cimwright_client::{Address, Endpoint, Exporter, TlsOptions};
 use cimwright_codec::cimxml::Limits;
 use cimwright_codec::wsman::{
-    Destination, EventKind, EventMessage, Foreign, Resource, decode_ack, encode_event,
+    Destination, EventKind, EventMessage, Foreign, Resource, Subscribed, SubscriptionEnd, decode_ack,
+    encode_event, encode_subscription_end,
 };
 use cimwright_jobs::{Outbox, SystemClock};
 use cimwright_sdk::Plugin;
@@ -98,6 +99,12 @@ impl Listeners {
         if let Some(exporter) = self.known().get(&destination) {
             return Ok(Arc::clone(exporter));
         }
+        let exporter = Arc::new(self.connect(target)?);
+        self.known().insert(destination, Arc::clone(&exporter));
+        Ok(exporter)
+    }
+
+    fn connect(&self, target: &Target) -> Result<Exporter, DeliveryError> {
         let mut endpoint = Endpoint::new(Address::Tcp {
             host: target.host.clone(),
             port: target.port,
@@ -108,10 +115,7 @@ impl Listeners {
         endpoint.connect_timeout = self.timeout;
         endpoint.answer_timeout = self.timeout;
         endpoint.max_answer = MAX_ANSWER;
-        let exporter =
-            Arc::new(Exporter::new(endpoint).map_err(|e| DeliveryError { reason: e.to_string() })?);
-        self.known().insert(destination, Arc::clone(&exporter));
-        Ok(exporter)
+        Exporter::new(endpoint).map_err(|e| DeliveryError { reason: e.to_string() })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Exporter>>> {
@@ -140,12 +144,7 @@ impl Deliver for Listeners {
     ) -> Result<(), DeliveryError> {
         let failed = |reason: String| DeliveryError { reason };
         let exporter = self.exporter(destination, target)?;
-        let parameters = sink.parameters.iter().map(|(namespace, name, text)| Foreign {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            text: text.clone(),
-        });
-        let to = Destination { address: sink.notify_to.clone(), parameters: parameters.collect() };
+        let to = destination_of(&sink.notify_to, &sink.parameters);
         let kind = match (events.as_slice(), sink.mode) {
             ([], _) => EventKind::Heartbeat,
             (events, EventMode::Events) => EventKind::Batch(events),
@@ -174,7 +173,66 @@ impl Deliver for Listeners {
         Ok(())
     }
 
+    async fn deliver_dropped(
+        &self,
+        destination: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        count: u64,
+    ) -> Result<(), DeliveryError> {
+        let uris = Resource::parse(&sink.resource_uri).1;
+        let message = encode_event(&EventMessage {
+            to: &destination_of(&sink.notify_to, &sink.parameters),
+            message_id: &format!("uuid:{}", Uuid::new_v4()),
+            kind: EventKind::Dropped(count),
+            bookmark: None,
+            uris: &uris,
+            namespace: Some(&sink.namespace),
+        });
+        let exporter = self.exporter(destination, target)?;
+        exporter.send(message).await.map(drop).map_err(|e| DeliveryError { reason: e.to_string() })
+    }
+
+    async fn end_events(
+        &self,
+        id: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        why: EventEnd,
+    ) -> Result<(), DeliveryError> {
+        let Some(end_to) = &sink.end_to else { return Ok(()) };
+        let uris = Resource::parse(&sink.resource_uri).1;
+        let (status, reason) = match why {
+            EventEnd::DeliveryFailure => ("DeliveryFailure", "The subscriber could not be reached."),
+            EventEnd::Cancelled => ("SourceCanceling", "The subscription was removed."),
+        };
+        let message = encode_subscription_end(&SubscriptionEnd {
+            to: &destination_of(&end_to.address, &end_to.parameters),
+            message_id: &format!("uuid:{}", Uuid::new_v4()),
+            subscribed: &Subscribed {
+                address: &sink.manager,
+                resource_uri: &sink.resource_uri,
+                namespace: (!uris.is_wmi()).then_some(&sink.namespace),
+                identifier: &format!("uuid:{id}"),
+            },
+            status,
+            reason,
+        });
+        // A connection of its own: that of the destination has gone with it.
+        let exporter = self.connect(target)?;
+        exporter.send(message).await.map(drop).map_err(|e| DeliveryError { reason: e.to_string() })
+    }
+
     fn forget(&self, destination: Uuid) {
         self.known().remove(&destination);
     }
+}
+
+fn destination_of(address: &str, parameters: &[(String, String, String)]) -> Destination {
+    let parameters = parameters.iter().map(|(namespace, name, text)| Foreign {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        text: text.clone(),
+    });
+    Destination { address: address.to_owned(), parameters: parameters.collect() }
 }

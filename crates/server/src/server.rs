@@ -1,7 +1,7 @@
 //! The server as a whole: listening, accepting within limits, and stopping without breaking what runs.
 
 use crate::auth::users::{UsersFile, private_directory};
-use crate::auth::{AuthError, Authenticator, Transport};
+use crate::auth::{AuthError, Authenticator, Transport, neighbourhood};
 use crate::config::{Config, ConfigError, LimitsConfig, WsmanConfig};
 use crate::connection::{self, Connection};
 use crate::execute::Execute;
@@ -74,6 +74,12 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The state directory is open to everybody.
+    #[error("{}: every user of this machine may write to the state directory, and so become a user of the server; take that away with `chmod o-w`, or choose another with --state or server.state", path.display())]
+    OpenState {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; stop the other server, or choose another address")]
     Bind {
@@ -142,7 +148,7 @@ impl App {
     /// Room for one more connection from the network, given back when it is dropped.
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let permit = Arc::clone(&self.network).try_acquire_owned().ok()?;
-        let address = address.to_canonical();
+        let address = neighbourhood(address);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_default();
         if *count >= self.limits.connections_per_address {
@@ -181,6 +187,9 @@ impl Server {
         config.validate()?;
         let state = &config.server.state;
         private_directory(state).map_err(|source| StartError::State { path: state.clone(), source })?;
+        if std::fs::metadata(state).is_ok_and(|m| m.permissions().mode() & 0o002 != 0) {
+            return Err(StartError::OpenState { path: state.clone() });
+        }
         let auth = Authenticator::new(&config.auth, UsersFile::in_state(state), config.computer_name())?;
         let server = &config.server;
         // What is served does not depend on the port: the customary ones of WS-Management are only more of them.

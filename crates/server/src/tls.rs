@@ -1,7 +1,7 @@
 //! TLS: the certificate, which is the configured one or one the server makes for itself at its first start, and whose certificates
 //! clients may show.
 
-use crate::auth::users::{private_directory, write_private};
+use crate::auth::users::{private_directory, warn_if_open, write_private};
 use crate::auth::{BindingHash, Channel, Thumbprint};
 use crate::config::{ClientCertificates, Config, host_name};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd};
@@ -80,6 +80,9 @@ pub fn server_config(config: &Config) -> Result<Tls, TlsError> {
         .map_err(|e| unusable(&certificate, format!("no certificate in PEM: {e}")))?;
     if chain.is_empty() {
         return Err(unusable(&certificate, "it holds no certificate".to_owned()));
+    }
+    if let Ok(metadata) = std::fs::metadata(&key) {
+        warn_if_open(&key, &metadata);
     }
     let secret = PrivateKeyDer::from_pem_slice(&read(&key)?)
         .map_err(|e| unusable(&key, format!("no private key in PEM: {e}")))?;

@@ -5,6 +5,7 @@ mod support;
 use cimwright_cim::Operation;
 use cimwright_server::Role;
 use cimwright_server::config::UnixPeer;
+use std::sync::atomic::Ordering;
 use support::{Client, Post, TestServer, basic, in_time};
 use tokio::net::UnixStream;
 
@@ -57,6 +58,50 @@ async fn everything_but_the_right_password_is_challenged() {
     server.ask(who_am_i().with("Authorization", &right).bytes()).await.assert_message("ann administrator");
     let lower = right.replace("Basic", "basic");
     server.ask(who_am_i().with("Authorization", &lower).bytes()).await.assert_message("ann administrator");
+}
+
+#[tokio::test]
+async fn no_part_of_the_right_header_is_enough() {
+    let server = TestServer::start();
+    // Without padding, which may be left out.
+    server.users().add("bo", Role::Administrator, "pwd", false).unwrap();
+    let right = basic("bo", "pwd");
+    assert!(!right.ends_with('='));
+    let mut client = server.connect().await;
+    for protocol in [who_am_i(), who_am_i().line("POST /wsman HTTP/1.1")] {
+        for length in 0..right.len() {
+            let reply = client.ask(protocol.clone().with("Authorization", &right[..length]).bytes()).await;
+            assert_eq!(reply.status, 401, "{length}: {reply:?}");
+        }
+    }
+    assert_eq!(server.fake.done.load(Ordering::SeqCst), 0, "nothing has reached the broker");
+    client.ask(who_am_i().with("Authorization", &right).bytes()).await.assert_message("bo administrator");
+}
+
+#[test]
+fn principals_are_made_by_authentication_alone() {
+    // What executes an operation takes a Principal, and a Principal has no other constructor than this one.
+    let mut makers = Vec::new();
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut directories: Vec<_> =
+        ["server", "broker", "codec", "cli", "jobs", "client"].map(|c| crates.join(c).join("src")).into();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap_or_default();
+            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            if code.contains("Principal::authenticated") && !path.ends_with("tests.rs") {
+                makers.push(path.strip_prefix(crates).unwrap().to_owned());
+            }
+        }
+    }
+    assert!(makers.len() >= 3, "{makers:?}");
+    let elsewhere: Vec<_> = makers.iter().filter(|path| !path.starts_with("server/src/auth")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 
 #[tokio::test]

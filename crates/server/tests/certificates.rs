@@ -191,16 +191,13 @@ async fn a_header_beside_a_certificate_says_who_it_is_and_has_to_be_right() {
     let with = |value: &str| who_am_i().with("Authorization", value).bytes();
     client.ask(with(&basic("ann", "secret"))).await.assert_message("ann administrator");
     let before = place.server.fake.done.load(Ordering::SeqCst);
-    for wrong in [
-        &basic("ann", "wrong"),
-        &basic("bob", ""),
-        "Basic",
-        "",
-        "Negotiate AAAA",
-        &format!("{MUTUAL}/basic"),
-        &MUTUAL[..20],
-    ] {
+    for wrong in
+        [&basic("ann", "wrong"), &basic("bob", ""), "Basic", "", "Negotiate AAAA", &format!("{MUTUAL}/basic")]
+    {
         assert_eq!(client.ask(with(wrong)).await.status, 401, "{wrong}");
+    }
+    for length in 0..MUTUAL.len() {
+        assert_eq!(client.ask(with(&MUTUAL[..length])).await.status, 401, "{length}");
     }
     assert_eq!(place.server.fake.done.load(Ordering::SeqCst), before);
     // What failed leaves nothing behind.

@@ -7,6 +7,7 @@ use cimwright_server::execute::Execute;
 use cimwright_server::{Config, Server, StartError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use support::{Client, Fake, Post, TestServer, in_time};
@@ -181,4 +182,25 @@ async fn what_prevents_a_start_is_told() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
     bind(&config).unwrap();
+}
+
+#[tokio::test]
+async fn a_state_directory_that_everybody_may_write_to_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.server.state = state.path().to_owned();
+    config.server.http = vec!["127.0.0.1:0".parse().unwrap()];
+    config.server.https = Vec::new();
+    let modes =
+        [(0o777, false), (0o1777, false), (0o702, false), (0o755, true), (0o770, true), (0o700, true)];
+    for (mode, starts) in modes {
+        std::fs::set_permissions(state.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        match bind(&config) {
+            Ok(_) => assert!(starts, "{mode:o}"),
+            Err(error) => {
+                assert!(!starts && matches!(error, StartError::OpenState { .. }), "{mode:o}: {error}");
+                assert!(error.to_string().contains("chmod o-w"));
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ mod support;
 
 use cimwright_cim::Operation;
 use std::sync::atomic::Ordering;
-use support::{Client, Post, TestServer, in_time};
+use support::{Client, Post, TestServer, basic, in_time};
 use tokio::net::{TcpStream, UnixStream};
 
 fn post() -> Post {
@@ -30,6 +30,28 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     assert_eq!((reply.status, reply.header("Connection")), (413, Some("close")));
     let fits = post().replace("</CIM>", &format!("</CIM>{}", " ".repeat(2048)));
     server.ask(fits.bytes()).await.assert_message("CIM");
+}
+
+#[tokio::test]
+async fn strangers_are_read_less_of() {
+    let server = TestServer::with(|c| c.wsman.anonymous_identify = true);
+    let identify = |padding: usize, more: &str| {
+        let body = format!(
+            "<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope' \
+             xmlns:i='http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd'>\
+             <s:Header/><s:Body><i:Identify/></s:Body></s:Envelope>{}",
+            " ".repeat(padding)
+        );
+        format!(
+            "POST /wsman HTTP/1.1\r\nHost: x\r\nWSMANIDENTIFY: unauthenticated\r\n{more}\
+             Content-Type: application/soap+xml;charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    assert_eq!(server.ask(identify(100, "")).await.status, 200);
+    assert_eq!(server.ask(identify(20_000, "")).await.status, 413);
+    let known = format!("Authorization: {}\r\n", basic("ann", "secret"));
+    assert_eq!(server.ask(identify(20_000, &known)).await.status, 200);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! with the context and number it had before. Lines know nothing of one another, and jobs know nothing of lines.
 
 use super::config::{IndicationsConfig, RemovalAction};
+use super::ending::EventEnd;
 use super::eventing::{EventMode, EventSink};
 use super::rules::Verdict;
 use super::target::Target;
@@ -57,6 +58,36 @@ pub trait Deliver: Send + Sync + 'static {
     ) -> Result<(), DeliveryError> {
         let _ = (destination, sink, events);
         Err(DeliveryError { reason: format!("there is no way to send events to {target}") })
+    }
+
+    /// Tells a subscriber of WS-Eventing that so many events were dropped before the next one.
+    ///
+    /// # Errors
+    /// Why the subscriber did not take it.
+    async fn deliver_dropped(
+        &self,
+        destination: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        count: u64,
+    ) -> Result<(), DeliveryError> {
+        let _ = (destination, target, sink, count);
+        Ok(())
+    }
+
+    /// Tells whoever the subscriber named that the subscription `id` has ended, and why.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    async fn end_events(
+        &self,
+        id: Uuid,
+        target: &Target,
+        sink: &EventSink,
+        why: EventEnd,
+    ) -> Result<(), DeliveryError> {
+        let _ = (id, target, sink, why);
+        Ok(())
     }
 
     /// Called when a destination is gone, so that connections to it can be closed.
@@ -156,6 +187,7 @@ pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
         context,
         wake: Arc::clone(&wake),
         failing: None,
+        expected: None,
     };
     let task = tokio::spawn(run.run()).abort_handle();
     shared.lines.lines().insert(destination, Line { wake, task });
@@ -175,6 +207,8 @@ struct Run {
     context: String,
     wake: Arc<Notify>,
     failing: Option<Failing>,
+    /// The number of the next event; a higher one means that events were dropped. Not known before the first one.
+    expected: Option<u64>,
 }
 
 /// A listener that does not answer.
@@ -185,6 +219,7 @@ struct Failing {
 
 impl Run {
     async fn run(mut self) {
+        self.expected = self.first_event().await;
         while let Some(shared) = self.shared.upgrade() {
             let portion = match shared.outbox.pending(self.destination, PORTION).await {
                 Ok(portion) => portion,
@@ -211,6 +246,13 @@ impl Run {
         self.deliver.forget(self.destination);
     }
 
+    /// 0 if the subscriber has got nothing yet, so that what is missing before the first event is known.
+    async fn first_event(&self) -> Option<u64> {
+        let (Some(shared), Some(_)) = (self.shared.upgrade(), &self.sink) else { return None };
+        let state = shared.outbox.queue(self.destination).await.ok()??;
+        (state.queued + state.dropped == state.next).then_some(0)
+    }
+
     /// Delivers a portion in order, as far as the listener takes it.
     async fn empty(&mut self, shared: &Shared, portion: Vec<Queued>) -> Result<Next, StoreError> {
         let mut taken: Option<u64> = None;
@@ -221,7 +263,8 @@ impl Run {
             let chunk: Vec<Queued> = rest.by_ref().take(batch).collect();
             let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { break };
             let (oldest, sequence, at) = (first.sequence, last.sequence, first.at);
-            let attempt = self.attempt(chunk);
+            let missing = self.expected.and_then(|expected| oldest.checked_sub(expected)).unwrap_or(0);
+            let attempt = self.attempt(missing, chunk);
             let outcome = tokio::time::timeout(self.config.delivery_timeout, attempt).await;
             let error = match outcome {
                 Ok(Ok(())) => {
@@ -229,6 +272,7 @@ impl Run {
                         tracing::info!(target = %self.target, attempts = failing.attempts, "the listener is back");
                     }
                     taken = Some(sequence);
+                    self.expected = Some(sequence + 1);
                     if settled.elapsed() >= SETTLE_AFTER {
                         shared.outbox.settle(self.destination, sequence).await?;
                         settled = Instant::now();
@@ -270,6 +314,19 @@ impl Run {
         }
         let removal = config.removal_action;
         let overdue = attempts > 1 && away >= config.removal_interval;
+        if let Some(sink) = &self.sink {
+            let exhausted = sink.retry.is_some_and(|(total, _)| attempts > total);
+            if let (true, Some(shared)) =
+                (exhausted || (overdue && removal == RemovalAction::Remove), self.shared.upgrade())
+            {
+                // Apart from this line, which ends with the subscription.
+                tokio::spawn(shared.give_up_events(self.destination, Arc::clone(sink)));
+                return Ok(Next::Wait);
+            }
+            if let Some((_, interval)) = sink.retry {
+                return Ok(Next::Pause(interval));
+            }
+        }
         let alone = shared
             .give_up(self.destination, |s| {
                 if overdue && removal != RemovalAction::Ignore {
@@ -295,9 +352,12 @@ impl Run {
     }
 
     /// Sends what comes next, in the form that the destination wants.
-    async fn attempt(&self, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
+    async fn attempt(&self, missing: u64, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
         let indications = chunk.into_iter().map(|queued| addressed(queued, &self.context));
         if let Some(sink) = &self.sink {
+            if missing > 0 {
+                self.deliver.deliver_dropped(self.destination, &self.target, sink, missing).await?;
+            }
             return self
                 .deliver
                 .deliver_events(self.destination, &self.target, sink, indications.collect())

@@ -5,6 +5,7 @@
 
 use super::book::{Destination, ENABLED, Filter, Subscription};
 use super::delivery::{self, addressed, context_of};
+use super::ending::EventEnd;
 use super::rules::{self, IGNORE, check_limit};
 use super::target::Target;
 use super::{Indications, SYSTEM_CLASS, Shared};
@@ -82,6 +83,22 @@ pub struct EventSink {
     pub max_elements: Option<u32>,
     /// How long an event waits for others, for [`EventMode::Events`].
     pub max_time: Option<Duration>,
+    /// How often a delivery is tried again, and after how long, before the subscription ends. Without it, as it is for all
+    /// destinations.
+    pub retry: Option<(u32, Duration)>,
+    /// Who is told when this server ends the subscription.
+    pub end_to: Option<EventAddress>,
+    /// Where the subscription is managed, as the subscriber called it.
+    pub manager: String,
+}
+
+/// Where something is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventAddress {
+    /// The address.
+    pub address: String,
+    /// Namespace, name and text of what the receiver wants to find in the header.
+    pub parameters: Vec<(String, String, String)>,
 }
 
 /// What a subscriber wants to be told.
@@ -123,6 +140,14 @@ impl EventSink {
         Target::parse_with(&self.notify_to, 80, 443).map(Some)
     }
 
+    /// Where the end is told.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub(super) fn end_target(&self) -> Result<Option<Target>, CimError> {
+        self.end_to.as_ref().map(|to| Target::parse_with(&to.address, 80, 443)).transpose()
+    }
+
     /// As properties of a destination.
     fn write(&self, instance: &mut Instance) {
         let address = if self.mode == EventMode::Pull { NOWHERE } else { &self.notify_to };
@@ -140,8 +165,16 @@ impl EventSink {
         instance.set("MaxElements", self.max_elements.map(Value::Uint32));
         instance.set("ResourceURI", Some(Value::from(self.resource_uri.as_str())));
         instance.set("SourceNamespace", Some(Value::from(self.namespace.as_str())));
-        let parameters = self.parameters.iter().flat_map(|(ns, name, text)| [ns, name, text]);
-        instance.set("ReferenceParameters", Some(Value::strings(parameters.map(String::as_str))));
+        instance.set("ReferenceParameters", Some(parameters_value(&self.parameters)));
+        if let Some((total, interval)) = self.retry {
+            instance.set("RetryTotal", Some(Value::Uint32(total)));
+            instance.set("RetryInterval", Some(millis(interval)));
+        }
+        if let Some(end_to) = &self.end_to {
+            instance.set("EndTo", Some(Value::from(end_to.address.as_str())));
+            instance.set("EndToParameters", Some(parameters_value(&end_to.parameters)));
+        }
+        instance.set("Manager", Some(Value::from(self.manager.as_str())));
     }
 
     /// Out of the properties of a destination; `None` if it is none of WS-Management.
@@ -155,23 +188,23 @@ impl EventSink {
             4 => EventMode::Events,
             _ => EventMode::Pull,
         };
-        let texts: Vec<&str> = instance
-            .get("ReferenceParameters")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|v| v.as_ref().and_then(Value::as_str))
-            .collect();
-        let parameters = texts.chunks_exact(3);
+        let retry = instance.get_u64("RetryTotal").and_then(|total| u32::try_from(total).ok());
+        let end_to = instance.get_str("EndTo").map(|address| EventAddress {
+            address: address.to_owned(),
+            parameters: parameters_of(instance, "EndToParameters"),
+        });
         let sink = Self {
             mode,
             notify_to: instance.get_str("Destination").unwrap_or_default().to_owned(),
-            parameters: parameters.map(|p| (p[0].to_owned(), p[1].to_owned(), p[2].to_owned())).collect(),
+            parameters: parameters_of(instance, "ReferenceParameters"),
             resource_uri: instance.get_str("ResourceURI").unwrap_or_default().to_owned(),
             namespace: NamespaceName::new(instance.get_str("SourceNamespace").unwrap_or_default()),
             heartbeat: instance.get_u64("Heartbeat").map(Duration::from_millis),
             max_elements: instance.get_u64("MaxElements").and_then(|n| u32::try_from(n).ok()),
             max_time: instance.get_u64("MaxTime").map(Duration::from_millis),
+            retry: retry.zip(instance.get_u64("RetryInterval").map(Duration::from_millis)),
+            end_to,
+            manager: instance.get_str("Manager").unwrap_or_default().to_owned(),
         };
         let target = sink.target().ok().flatten();
         Some((sink, target))
@@ -305,9 +338,9 @@ impl Shared {
             return Err(errors::denied(principal, "subscriptions"));
         }
         let target = sink.target()?;
-        if let Some(target) = &target
-            && !target.is_allowed(&self.config.allowed)
-        {
+        let all =
+            [target.as_ref(), sink.end_target()?.as_ref()].into_iter().flatten().cloned().collect::<Vec<_>>();
+        if let Some(target) = all.iter().find(|target| !target.is_allowed(&self.config.allowed)) {
             return Err(CimError::access_denied(format!(
                 "events may not be sent to {}; indications.allowed_destinations in the configuration of the server says \
                  where they may",
@@ -374,7 +407,7 @@ impl Shared {
     }
 
     /// Removes a subscription with its filter and its destination; the caller holds the turn.
-    async fn end_subscription(&self, id: Uuid) -> Result<(), CimError> {
+    pub(super) async fn end_subscription(&self, id: Uuid) -> Result<(), CimError> {
         let (subscriptions, filters) = {
             let book = self.book();
             let name = book.destination(id).and_then(|d| d.entry.instance.get_str("Name").map(str::to_owned));
@@ -408,7 +441,16 @@ impl Shared {
         };
         for id in over {
             tracing::info!(subscription = %id, "a subscription over WS-Management has ended");
+            // One that has expired is still there, and its subscriber knows when it expires; one that is not was taken away.
+            let cancelled = {
+                let book = self.book();
+                let sink = book.destination(id).and_then(|d| d.sink.clone());
+                sink.filter(|_| !book.subscriptions().any(|s| s.destination == id))
+            };
             self.end_subscription(id).await?;
+            if let Some(sink) = cancelled {
+                self.tell_end(id, sink, EventEnd::Cancelled);
+            }
         }
         // A filter without its destination is what a crash in the middle of Subscribe or Unsubscribe leaves.
         let alone: Vec<Uuid> = {
@@ -485,6 +527,22 @@ pub(crate) async fn sweep_regularly(shared: std::sync::Weak<Shared>) {
         drop(strong);
         tokio::time::sleep(SWEEP).await;
     }
+}
+
+/// As an array of texts, three for each parameter.
+fn parameters_value(parameters: &[(String, String, String)]) -> Value {
+    Value::strings(parameters.iter().flat_map(|(ns, name, text)| [ns, name, text]).map(String::as_str))
+}
+
+fn parameters_of(instance: &Instance, property: &str) -> Vec<(String, String, String)> {
+    let texts: Vec<&str> = instance
+        .get(property)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|v| v.as_ref().and_then(Value::as_str))
+        .collect();
+    texts.chunks_exact(3).map(|p| (p[0].to_owned(), p[1].to_owned(), p[2].to_owned())).collect()
 }
 
 /// Seconds, the last begun one included: SubscriptionDuration knows no smaller ones.

@@ -6,7 +6,8 @@
 //! - `routes`: for every namespace the distinct queries and whom each leads to. A query is compiled once, when its filter is
 //!   made, and evaluated once for a change, however many subscribe to it.
 //! - `delivery`: one task per destination that empties its durable queue in order.
-//! - `eventing`: subscriptions of WS-Eventing, which are all of this in one, and end by themselves.
+//! - `eventing`: subscriptions of WS-Eventing, which are all of this in one, and end by themselves; `ending` tells of the end that
+//!   the server decides.
 //! - `target`: where indications may be sent at all.
 //! - `provider`: all of it as instances of root/interop.
 //!
@@ -16,6 +17,7 @@
 mod book;
 mod config;
 mod delivery;
+mod ending;
 mod eventing;
 mod lifecycle;
 mod provider;
@@ -29,7 +31,8 @@ mod target;
 
 pub use config::{IndicationsConfig, RemovalAction};
 pub use delivery::{Deliver, DeliveryError};
-pub use eventing::{EventMode, EventQuery, EventSink, WaitingEvent};
+pub use ending::EventEnd;
+pub use eventing::{EventAddress, EventMode, EventQuery, EventSink, WaitingEvent};
 pub use provider::plugin;
 pub use target::{Allowed, Target};
 

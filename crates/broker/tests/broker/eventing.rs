@@ -84,6 +84,9 @@ fn sink(mode: EventMode) -> EventSink {
         heartbeat: None,
         max_elements: Some(2),
         max_time: None,
+        retry: None,
+        end_to: None,
+        manager: "http://source/wsman".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::enumeration::{self, Filter};
 use super::fault::{Fault, Subcode};
 use super::resource::ClassUris;
-use super::time::{Expiry, duration_text, parse_duration};
+use super::time::{Expiry, parse_duration};
 use super::uris;
 use super::write::Writer;
 use super::xml::{Document, Element, Ns, shorten};
@@ -243,13 +243,13 @@ pub fn encode_subscribed(
     header: &super::Header,
     message_id: &str,
     subscribed: &Subscribed<'_>,
-    expires: Duration,
+    expires: Expiry,
     context: Option<&str>,
 ) -> Vec<u8> {
     let mut writer = answer(header, message_id);
     writer.raw("<e:SubscribeResponse>");
     subscribed.push(&mut writer);
-    writer.element("e:Expires", &duration_text(expires));
+    writer.element("e:Expires", &expires.text());
     if let Some(context) = context {
         writer.element("n:EnumerationContext", context);
     }
@@ -262,13 +262,13 @@ pub fn encode_subscription_expires(
     header: &super::Header,
     message_id: &str,
     name: &str,
-    expires: Duration,
+    expires: Expiry,
 ) -> Vec<u8> {
     let mut writer = answer(header, message_id);
     writer.raw("<e:");
     writer.raw(name);
     writer.raw(">");
-    writer.element("e:Expires", &duration_text(expires));
+    writer.element("e:Expires", &expires.text());
     writer.raw("</e:");
     writer.raw(name);
     writer.raw("></s:Body></s:Envelope>");
@@ -312,6 +312,8 @@ pub enum EventKind<'a> {
     Batch(&'a [Instance]),
     /// Nothing happened, but the source is there.
     Heartbeat,
+    /// So many events were dropped, and are missing between what came before and what comes next.
+    Dropped(u64),
 }
 
 /// Writes a message to a subscriber.
@@ -326,6 +328,7 @@ pub fn encode_event(message: &EventMessage<'_>) -> Vec<u8> {
         EventKind::Acknowledged(_) => format!("{}Event", uris::WSMAN_ACTION),
         EventKind::Batch(_) => format!("{}Events", uris::WSMAN_ACTION),
         EventKind::Heartbeat => format!("{}Heartbeat", uris::WSMAN_ACTION),
+        EventKind::Dropped(_) => format!("{}DroppedEvents", uris::WSMAN_ACTION),
     };
     to_subscriber(&mut writer, message.to, &action, message.message_id);
     match message.kind {
@@ -335,7 +338,7 @@ pub fn encode_event(message: &EventMessage<'_>) -> Vec<u8> {
             writer.raw("</a:ReplyTo><w:AckRequested/>");
         }
         EventKind::Batch(_) => writer.raw("<w:AckRequested/>"),
-        EventKind::Plain(_) | EventKind::Heartbeat => {}
+        EventKind::Plain(_) | EventKind::Heartbeat | EventKind::Dropped(_) => {}
     }
     if let Some(bookmark) = message.bookmark {
         writer.raw("<w:Bookmark>");
@@ -357,13 +360,30 @@ pub fn encode_event(message: &EventMessage<'_>) -> Vec<u8> {
             writer.raw("</w:Events>");
         }
         EventKind::Heartbeat => {
-            writer.raw("<w:Events><w:Event");
-            writer.attr("Action", &action);
-            writer.raw("/></w:Events>");
+            writer.raw("<w:Events>");
+            heartbeat(&mut writer);
+            writer.raw("</w:Events>");
         }
+        EventKind::Dropped(count) => dropped(&mut writer, count),
     }
     writer.raw("</s:Body></s:Envelope>");
     writer.out.into_bytes()
+}
+
+/// What stands for an event when there is none.
+pub(super) fn heartbeat(writer: &mut Writer<'_>) {
+    writer.raw("<w:Event");
+    writer.attr("Action", &format!("{}Heartbeat", uris::WSMAN_ACTION));
+    writer.raw("/>");
+}
+
+/// What stands in the place of events that were dropped.
+pub(super) fn dropped(writer: &mut Writer<'_>, count: u64) {
+    writer.raw("<w:DroppedEvents");
+    writer.attr("Action", &format!("{}DroppedEvents", uris::WSMAN_ACTION));
+    writer.raw(">");
+    writer.text(&count.to_string());
+    writer.raw("</w:DroppedEvents>");
 }
 
 /// The end of a subscription that its source decided.

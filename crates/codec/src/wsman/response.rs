@@ -278,6 +278,18 @@ impl<'a> ItemWriter<'a> {
         }
     }
 
+    /// Appends what says, among events that are fetched, that there are none but the source is there.
+    pub fn push_heartbeat(&mut self) {
+        self.count += 1;
+        super::eventing::heartbeat(&mut self.writer);
+    }
+
+    /// Appends what stands, among events that are fetched, in the place of so many that were dropped.
+    pub fn push_dropped(&mut self, count: u64) {
+        self.count += 1;
+        super::eventing::dropped(&mut self.writer, count);
+    }
+
     fn object(&mut self, instance: &Instance) {
         if self.projected {
             self.writer.fragment_item(instance);

@@ -512,7 +512,7 @@ fn subscribe(name: &str, vector: &Vector) -> Result<(), String> {
         &request.header,
         "uuid:x",
         &subscribed(&namespace),
-        Duration::from_secs(3600),
+        Expiry::After(Duration::from_secs(3600)),
         context,
     ))
 }
@@ -532,7 +532,12 @@ fn manage(name: &str, vector: &Vector) -> Result<(), String> {
     if name.starts_with("w37") {
         let two_hours = Duration::from_secs(7200);
         assert_eq!(request.action, Action::RenewSubscription { expires: Some(Expiry::After(two_hours)) });
-        vector.answered(encode_subscription_expires(&request.header, "uuid:x", "RenewResponse", two_hours))
+        vector.answered(encode_subscription_expires(
+            &request.header,
+            "uuid:x",
+            "RenewResponse",
+            Expiry::After(two_hours),
+        ))
     } else {
         assert_eq!(request.action, Action::Unsubscribe);
         vector.answered(ResponseWriter::new(&request.header, "uuid:x", None).empty())

@@ -1,9 +1,11 @@
 //! Names and passwords in the header Authorization (RFC 7617), checked against the users file.
 //!
 //! Checking a password is slow on purpose, so a header that was found right is remembered, as a keyed hash with a key that
-//! never leaves the process, until the users file changes. Guessing is bounded from three sides: few checks run at once, an
-//! unknown user costs as much as a wrong password, and the answer to a failure comes later and later. The right password is
-//! never kept waiting, so nobody can lock out somebody else.
+//! never leaves the process, until the users file changes. Guessing is bounded: few checks run at once, and of one address only
+//! some of them, so that guesses from one place do not keep other places waiting; an unknown user costs as much as a wrong password;
+//! and after some failures whoever guesses one user from one address is told one result at a time, later and later. The right
+//! password is told in the same order, else a guesser need not wait to know; a header that was found right before is not, and
+//! other users and other addresses never are, so nobody can lock out somebody else.
 
 use super::certificate::Thumbprint;
 use super::users::{Fingerprint, MAX_PASSWORD_BYTES, User, UsersFile, argon2, check_name};
@@ -28,6 +30,8 @@ const MAX_FAILING: usize = 4096;
 const FREE_FAILURES: u32 = 3;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(4);
+/// The longest that a result is kept back, however many are before it.
+const MAX_HELD: Duration = Duration::from_secs(30);
 /// After this time without a failure, the count starts anew.
 const FORGET_AFTER: Duration = Duration::from_secs(120);
 
@@ -52,6 +56,8 @@ pub(super) struct BasicAuth {
     key: hmac::Key,
     known: RwLock<Known>,
     checks: Arc<Semaphore>,
+    /// Those who wait for one of the checks, by where they are.
+    gates: Mutex<HashMap<Option<IpAddr>, Arc<Semaphore>>>,
     failing: Mutex<HashMap<(String, Option<IpAddr>), Failing>>,
 }
 
@@ -68,6 +74,8 @@ struct Known {
 struct Failing {
     count: u32,
     last: Instant,
+    /// Before this time no further result is told.
+    next: Instant,
 }
 
 impl BasicAuth {
@@ -84,6 +92,7 @@ impl BasicAuth {
                 verified: HashMap::new(),
             }),
             checks: Arc::new(Semaphore::new((cores / 2).max(1))),
+            gates: Mutex::default(),
             failing: Mutex::default(),
         })
     }
@@ -104,6 +113,7 @@ impl BasicAuth {
             return Ok(Arc::clone(principal));
         }
         let (name, password) = credentials(header).ok_or(Refusal::Malformed)?;
+        let mut held = false;
         // The file may change while a password is being checked; what was found then holds no more.
         for _ in 0..3 {
             let (user, generation) = {
@@ -113,7 +123,11 @@ impl BasicAuth {
             let hash = user.as_ref().and_then(|user| user.password.clone());
             let has_password = hash.is_some();
             let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
-            let right = self.check(hash, password.clone()).await? && has_password;
+            let right = self.check(hash, password.clone(), peer).await? && has_password;
+            if right && !held {
+                held = true;
+                self.succeeded(&name, peer).await;
+            }
             self.refresh();
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             if known.generation != generation {
@@ -126,7 +140,6 @@ impl BasicAuth {
                 known.verified.clear();
             }
             known.verified.insert(mac, Arc::clone(&principal));
-            self.failing().remove(&(name, peer));
             return Ok(principal);
         }
         self.failed(name, peer).await;
@@ -162,8 +175,18 @@ impl BasicAuth {
 
     /// Counts a failed login and waits as long as the answer to it is kept back.
     pub(super) async fn failed(&self, name: String, peer: Option<IpAddr>) {
-        let count = self.count_failure(name, peer);
-        tokio::time::sleep(delay(count)).await;
+        let at = self.count_failure(&name, peer);
+        tokio::time::sleep_until(at.into()).await;
+    }
+
+    /// Waits as long as the answer to a login that succeeded is kept back, because others before it failed, and forgets those.
+    pub(super) async fn succeeded(&self, name: &str, peer: Option<IpAddr>) {
+        let key = (counted_as(name), peer);
+        let at = self.failing().get(&key).map(|failing| failing.next);
+        if let Some(at) = at {
+            tokio::time::sleep_until(at.into()).await;
+            self.failing().remove(&key);
+        }
     }
 
     /// Reads the users again if their file has changed. Asking for that costs one `stat`, far less than a request, so it is done
@@ -203,7 +226,10 @@ impl BasicAuth {
     }
 
     /// Whether the password fits the hash; off the async threads, and only a few at once.
-    async fn check(&self, hash: String, password: String) -> Result<bool, Refusal> {
+    async fn check(&self, hash: String, password: String, peer: Option<IpAddr>) -> Result<bool, Refusal> {
+        // First among those of the same address, then among all: however many wait behind one gate, one of another is the next but few.
+        let gate = self.gate(peer);
+        let _place = gate.acquire().await.map_err(|_| Refusal::Unavailable)?;
         let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| Refusal::Unavailable)?;
         let check = move || {
             // Held here, so that a client that goes away does not make room for more work than is allowed.
@@ -216,29 +242,47 @@ impl BasicAuth {
         })
     }
 
-    fn count_failure(&self, name: String, peer: Option<IpAddr>) -> u32 {
+    /// Where those of an address wait. Only addresses that somebody waits at have one.
+    fn gate(&self, peer: Option<IpAddr>) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::clone(gates.entry(peer).or_insert_with(|| Arc::new(Semaphore::new((cores / 4).max(1)))))
+    }
+
+    /// Counts a failure; when it may be told.
+    fn count_failure(&self, name: &str, peer: Option<IpAddr>) -> Instant {
         let now = Instant::now();
         let mut failing = self.failing();
-        if failing.len() >= MAX_FAILING {
+        let key = (counted_as(name), peer);
+        if failing.len() >= MAX_FAILING && !failing.contains_key(&key) {
             failing.retain(|_, f| now.duration_since(f.last) < FORGET_AFTER);
+            // The one with the fewest failures makes room: a crowd of names does not make the server forget who is being guessed.
+            let least = failing.iter().min_by_key(|(_, f)| (f.count, f.last)).map(|(key, _)| key.clone());
+            if let Some(least) = least.filter(|_| failing.len() >= MAX_FAILING) {
+                failing.remove(&least);
+            }
         }
-        if failing.len() >= MAX_FAILING {
-            failing.clear();
-        }
-        // Names that nobody can have share one count.
-        let name = if check_name(&name).is_ok() { name } else { String::new() };
-        let entry = failing.entry((name, peer)).or_insert(Failing { count: 0, last: now });
+        let entry = failing.entry(key).or_insert(Failing { count: 0, last: now, next: now });
         if now.duration_since(entry.last) >= FORGET_AFTER {
             entry.count = 0;
         }
         entry.count = entry.count.saturating_add(1);
         entry.last = now;
-        entry.count
+        // Behind those that are kept back already, whether their clients still wait or not.
+        entry.next = (entry.next.max(now) + delay(entry.count)).min(now + MAX_HELD);
+        entry.next
     }
 
     fn failing(&self) -> MutexGuard<'_, HashMap<(String, Option<IpAddr>), Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Under which name failures are counted: NTLM does not tell capitals from small letters, so they do not count apart, and names that
+/// nobody can have share one count.
+fn counted_as(name: &str) -> String {
+    if check_name(name).is_ok() { name.to_lowercase() } else { String::new() }
 }
 
 /// How long the answer to this many failures in a row is kept back.
@@ -322,13 +366,60 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let basic = BasicAuth::new(UsersFile::in_state(state.path())).unwrap();
         let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 1])));
-        let count = |name: &str, peer| basic.count_failure(name.to_owned(), peer);
-        assert_eq!([count("a", here), count("a", here), count("a", there), count("b", here)], [1, 2, 1, 1]);
+        let count = |name: &str, peer| {
+            basic.count_failure(name, peer);
+            basic.failing().get(&(counted_as(name), peer)).unwrap().count
+        };
+        assert_eq!([count("a", here), count("A", here), count("a", there), count("b", here)], [1, 2, 1, 1]);
         assert_eq!([count("x:y", here), count("y\n", here)], [1, 2]);
         for i in 0..2 * MAX_FAILING {
             count(&i.to_string(), here);
         }
         assert!(basic.failing().len() <= MAX_FAILING);
+        assert_eq!(count("a", here), 3, "a crowd of names makes nobody forget");
+    }
+
+    #[tokio::test]
+    async fn results_of_guesses_are_told_one_at_a_time() {
+        let state = tempfile::tempdir().unwrap();
+        let basic = BasicAuth::new(UsersFile::in_state(state.path())).unwrap();
+        let began = Instant::now();
+        let told: Vec<_> = (0..40).map(|_| basic.count_failure("ann", None)).collect();
+        assert!(told.is_sorted());
+        assert!(told[2] <= Instant::now(), "the first ones at once");
+        // Whether the clients wait for the answers or not.
+        let soon = told.iter().filter(|at| **at < began + Duration::from_secs(25)).count();
+        assert!((4..15).contains(&soon), "{soon}");
+        assert!(told.iter().all(|at| *at <= Instant::now() + MAX_HELD));
+        // The right one tells no sooner that it is right; then nothing is left of it.
+        let last = (0..4).map(|_| basic.count_failure("Bob", None)).last().unwrap();
+        basic.succeeded("BOB", None).await;
+        assert!(Instant::now() >= last && last > began + FIRST_DELAY);
+        assert!(!basic.failing().contains_key(&("bob".to_owned(), None)));
+    }
+
+    #[tokio::test]
+    async fn who_guesses_at_one_address_keeps_no_other_waiting() {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        users.add("ann", Role::Reader, "one", false).unwrap();
+        let basic = Arc::new(BasicAuth::new(users).unwrap());
+        let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 1])));
+        let left = Arc::new(std::sync::atomic::AtomicUsize::new(200));
+        for i in 0..200 {
+            let (basic, left) = (Arc::clone(&basic), Arc::clone(&left));
+            tokio::spawn(async move {
+                // Of another user each: nothing is kept back.
+                let _ = basic.verify(&header(format!("u{i}:x")), here).await;
+                left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+            });
+        }
+        while basic.gates.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(basic.verify(&header("ann:one"), there).await.is_ok());
+        let left = left.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(left > 100, "{left} of 200 guesses were still waiting");
     }
 
     #[tokio::test]

@@ -98,6 +98,14 @@ impl ConnectionLogin {
         self.inner().user.clone()
     }
 
+    /// Where a user has logged in with a password, without its keys.
+    #[cfg(test)]
+    pub(super) fn logged_in(name: &str) -> Self {
+        let login = Self::default();
+        login.inner().user = Some((name.to_owned(), Proof::Password));
+        login
+    }
+
     /// What the server has to say in the next answer's WWW-Authenticate.
     pub(crate) fn take_say(&self) -> Option<HeaderValue> {
         self.inner().say.take()

@@ -19,7 +19,7 @@ use negotiate::kerberos::keytab::{KeytabError, MAX_KEYTAB};
 use negotiate::kerberos::{Keytab, Seen};
 use std::fs::File;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use users::UsersFile;
@@ -59,6 +59,14 @@ impl Transport {
             Self::Http(peer) | Self::Https(peer) => Some(*peer),
             Self::Unix { .. } => None,
         }
+    }
+}
+
+/// The address by which clients are counted. Whoever has one address of IPv6 has the 2^64 of its network, so these count as one.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -229,10 +237,11 @@ impl Authenticator {
             && !self.insecure_basic_over_http;
         // Asked before anything else: a challenge would make the client send its password over this connection. A login that
         // sends none is no danger, but what it leads to has to be sealed.
-        if exposed && ((negotiated.is_none() && login.user().is_none()) || !is_sealed_or_empty(headers)) {
+        let password = negotiated.is_none() && (header.is_some() || login.user().is_none());
+        if exposed && (password || !is_sealed_or_empty(headers)) {
             return Err(Refused::Insecure);
         }
-        let peer = transport.peer().map(|p| p.ip().to_canonical());
+        let peer = transport.peer().map(|p| neighbourhood(p.ip()));
         match (header, negotiated) {
             (None, _) => match (login.user(), self.owner_of(channel)) {
                 (Some((name, proof)), _) => self.principal(&name, proof),
@@ -244,7 +253,12 @@ impl Authenticator {
                 let bound = Bound { rule: self.binding, to: channel.map(|channel| channel.binding) };
                 match login.hear(message, &self.computer, kerberos, bound, |name| self.basic.find(name)) {
                     Ok(Heard::Continue) => Err(Refused::Continue),
-                    Ok(Heard::Done(name, proof)) => self.principal(&name, proof),
+                    Ok(Heard::Done(name, proof)) => {
+                        if proof == Proof::Password {
+                            self.basic.succeeded(&name, peer).await;
+                        }
+                        self.principal(&name, proof)
+                    }
                     Err(Unheard::Malformed) => Err(Refused::Malformed),
                     Err(Unheard::Unavailable) => Err(Refused::Unavailable),
                     Err(Unheard::Wrong(name)) => {
@@ -295,7 +309,10 @@ fn keytab(path: &Path) -> Result<Keytab, AuthError> {
     let unusable = |problem: String| AuthError::Keytab { path: path.to_owned(), problem };
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_KEYTAB as u64).read_to_end(&mut bytes))
+        .and_then(|file| {
+            users::warn_if_open(path, &file.metadata()?);
+            file.take(MAX_KEYTAB as u64).read_to_end(&mut bytes)
+        })
         .map_err(|error| unusable(error.to_string()))?;
     Keytab::read(&bytes).map_err(|error: KeytabError| unusable(error.to_string()))
 }
@@ -366,6 +383,33 @@ mod tests {
         assert_eq!(ask(insecure, &[right], transport("10.0.0.1:1")).await.as_deref(), Ok("ann"));
         assert_eq!(ask(config(), &[right, right], transport("127.0.0.1:1")).await, Err(Refused::Malformed));
         assert_eq!(ask(config(), &[], transport("127.0.0.1:1")).await, Err(Refused::Missing));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let of = |text: &str| neighbourhood(text.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("2001:db8:1:2::"), of("2001:db8:1:2:ffff::1"));
+        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
+        assert_eq!(of("::ffff:10.0.0.1"), "10.0.0.1");
+        assert_eq!(of("10.0.0.1"), "10.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn a_login_without_a_password_opens_no_way_for_one() {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        users.add("ann", Role::Reader, "one", false).unwrap();
+        let authenticator = Authenticator::new(&AuthConfig::default(), users, "box".to_owned()).unwrap();
+        let login = ConnectionLogin::logged_in("ann");
+        let transport = transport("10.0.0.1:1");
+        let asker = Asker { transport: &transport, channel: None, connected: None, login: &login };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        // The login itself is good for what tells nobody anything, if the user may still log in that way.
+        assert_eq!(authenticator.authenticate(&headers, &asker).await, Err(Refused::Wrong));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YW5uOm9uZQ=="));
+        assert_eq!(authenticator.authenticate(&headers, &asker).await, Err(Refused::Insecure));
     }
 
     #[tokio::test]

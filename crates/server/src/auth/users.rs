@@ -22,7 +22,7 @@ const MAX_NAME_CHARS: usize = 64;
 pub(crate) const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// A user as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// The name to log in with, and the Owner of the user's jobs.
@@ -40,6 +40,17 @@ pub struct User {
     /// The certificates that show, over TLS, that a client is this user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Thumbprint>,
+}
+
+/// Without what proves who the user is: it has no place in a log.
+impl std::fmt::Debug for User {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("User")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// By what a user is to be known.
@@ -251,6 +262,7 @@ impl UsersFile {
             Err(e) => return Err(self.io("open the users file", e)),
         };
         let metadata = file.metadata().map_err(|e| self.io("read the users file", e))?;
+        warn_if_open(&self.path, &metadata);
         let text = io::read_to_string(file).map_err(|e| self.io("read the users file", e))?;
         let contents: Contents = toml::from_str(&text)
             .map_err(|e| self.corrupt(format!("no users file: {}", e.message().trim())))?;
@@ -341,6 +353,22 @@ pub(crate) fn argon2() -> Argon2<'static> {
 /// Creates a directory that only its owner may enter, if it is missing.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Warns of a secret that other users of this machine can read or change. Whether a file is one is for the caller to know.
+pub(crate) fn warn_if_open(path: &Path, metadata: &std::fs::Metadata) {
+    if let Some(how) = open_to_others(metadata.mode()) {
+        tracing::warn!(file = %path.display(), "other users of this machine may {how} what is secret; take that away with `chmod go=`");
+    }
+}
+
+/// What others than the owner may do with a file; nothing, as a rule, for what is secret.
+fn open_to_others(mode: u32) -> Option<&'static str> {
+    match (mode & 0o044 != 0, mode & 0o022 != 0) {
+        (_, true) => Some("change"),
+        (true, false) => Some("read"),
+        (false, false) => None,
+    }
 }
 
 /// Writes a file that only its owner may read: complete under its name or not at all, also after a power cut.
@@ -458,6 +486,27 @@ mod tests {
             }
         });
         assert_eq!(users.list().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn secrets_are_neither_shown_nor_open() {
+        let state = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_state(state.path());
+        let password = Some("one".to_owned());
+        let credentials = Credentials { password, ntlm: true, ..Credentials::default() };
+        users.add_with("ann", Role::Reader, &credentials, false).unwrap();
+        let shown = format!("{:?}", users.list().unwrap());
+        assert!(shown.contains("ann") && !shown.contains("argon2") && !shown.contains("hash"), "{shown}");
+        for (mode, how) in [
+            (0o600, None),
+            (0o700, None),
+            (0o640, Some("read")),
+            (0o604, Some("read")),
+            (0o620, Some("change")),
+            (0o666, Some("change")),
+        ] {
+            assert_eq!(open_to_others(mode), how, "{mode:o}");
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ pub struct LimitsConfig {
     pub max_headers: usize,
     /// How many network connections there may be; one more is answered 503 (HTTP) or closed (HTTPS).
     pub connections: usize,
-    /// How many of them may come from one address.
+    /// How many of them may come from one address; of IPv6, from one network (/64).
     pub connections_per_address: usize,
     /// How long a client may take for the TLS handshake, and for the headers of a request, in milliseconds.
     pub header_read_timeout_ms: u64,

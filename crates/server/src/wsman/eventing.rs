@@ -2,13 +2,15 @@
 //! the broker's indications; here is what they look like over this protocol.
 
 use super::exchange::{Exchange, message_id};
-use cimwright_broker::indications::{EventMode, EventQuery, EventSink, Indications};
-use cimwright_cim::{CimError, CimStatus};
+use cimwright_broker::indications::{EventAddress, EventMode, EventQuery, EventSink, Indications};
+use cimwright_broker::{Clock, SystemClock};
+use cimwright_cim::{CimError, CimStatus, DateTime};
 use cimwright_codec::wsman::{
-    DeliveryMode, EnumerationMode, Expiry, Fault, Filter, ItemWriter, Pull, Resource, ResponseWriter,
-    Subcode, Subscribe, Subscribed, encode_subscribed, encode_subscription_expires, fault_of, uris,
+    DeliveryMode, EnumerationMode, Expiry, Fault, Filter, Foreign, ItemWriter, Pull, Resource,
+    ResponseWriter, Subcode, Subscribe, Subscribed, encode_subscribed, encode_subscription_expires, fault_of,
+    uris,
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -46,7 +48,7 @@ impl Exchange {
     pub(super) async fn subscribe(&self, asked: Subscribe) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
         check_served(&asked)?;
-        let lifetime = granted(asked.expires)?;
+        let (lifetime, granted) = granted(asked.expires)?;
         let query = match &asked.filter {
             None => self.all_of_indication()?,
             Some(Filter::Query { dialect, text }) => {
@@ -66,12 +68,17 @@ impl Exchange {
         let sink = EventSink {
             mode: mode_of(asked.delivery.mode),
             notify_to: notify_to.address,
-            parameters: notify_to.parameters.into_iter().map(|p| (p.namespace, p.name, p.text)).collect(),
+            parameters: triples(notify_to.parameters),
             resource_uri: uri.clone(),
             namespace: place.namespace.clone(),
             heartbeat: asked.delivery.heartbeats,
             max_elements: asked.delivery.max_elements,
             max_time: asked.delivery.max_time,
+            retry: asked.delivery.retry,
+            end_to: asked
+                .end_to
+                .map(|to| EventAddress { address: to.address, parameters: triples(to.parameters) }),
+            manager: self.header.to.clone(),
         };
         let pulls = sink.mode == EventMode::Pull;
         let made = self.source()?.subscribe(&self.principal, &query, sink, lifetime).await;
@@ -84,7 +91,7 @@ impl Exchange {
             identifier: &identifier,
         };
         let context = pulls.then(|| EventContext { subscription: id, from: 0 }.text());
-        Ok(encode_subscribed(&self.header, &message_id(), &subscribed, lifetime, context.as_deref()))
+        Ok(encode_subscribed(&self.header, &message_id(), &subscribed, granted, context.as_deref()))
     }
 
     /// Unsubscribe.
@@ -97,11 +104,11 @@ impl Exchange {
 
     /// Renew of a subscription.
     pub(super) async fn renew_subscription(&self, expires: Option<Expiry>) -> Result<Vec<u8>, Fault> {
-        let lifetime = granted(expires)?;
+        let (lifetime, granted) = granted(expires)?;
         let id = self.subscription(Subcode::UnableToRenew)?;
         let renewed = self.source()?.renew(&self.principal, id, lifetime).await;
         renewed.map_err(|e| unknown(&e, Subcode::UnableToRenew))?;
-        Ok(encode_subscription_expires(&self.header, &message_id(), "RenewResponse", lifetime))
+        Ok(encode_subscription_expires(&self.header, &message_id(), "RenewResponse", granted))
     }
 
     /// GetStatus of a subscription.
@@ -110,7 +117,7 @@ impl Exchange {
         let left = self.source()?.remaining(&self.principal, id);
         let left = left.map_err(|e| unknown(&e, Subcode::EventInvalidMessage))?;
         // Nobody needs the fraction.
-        let left = Duration::from_secs(left.as_secs());
+        let left = Expiry::After(Duration::from_secs(left.as_secs()));
         Ok(encode_subscription_expires(&self.header, &message_id(), "GetStatusResponse", left))
     }
 
@@ -120,12 +127,15 @@ impl Exchange {
         let room = self.room(asked.max_elements, asked.max_characters, asked.max_time);
         let source = self.source()?;
         let limit = room.items.min(MAX_EVENTS);
+        let began = Instant::now();
+        let mut beat: Option<Instant> = None;
         let (sink, events) = loop {
-            let until = room.until.min(Instant::now() + STRETCH);
+            let until = room.until.min(Instant::now() + STRETCH).min(beat.unwrap_or(room.until));
             let fetched =
                 source.fetch(&self.principal, context.subscription, context.from, limit, until).await;
             let (sink, events) = fetched.map_err(|e| fault_of(&e, false))?;
-            if !events.is_empty() {
+            beat = sink.heartbeat.map(|interval| began + interval);
+            if !events.is_empty() || beat.is_some_and(|at| at <= Instant::now()) {
                 break (sink, events);
             }
             if Instant::now() >= room.until || self.app().is_stopping() {
@@ -135,7 +145,17 @@ impl Exchange {
         let uris = Resource::parse(&sink.resource_uri).1;
         let mut items = ItemWriter::new(&uris, Some(&sink.namespace), EnumerationMode::Object, false, None);
         let mut next = context;
-        for waiting in &events {
+        if events.is_empty() {
+            items.push_heartbeat();
+        }
+        // Numbers that nobody was given belong to what was dropped.
+        if let Some(missing) =
+            events.first().and_then(|e| e.sequence.checked_sub(context.from)).filter(|n| *n > 0)
+        {
+            items.push_dropped(missing);
+            next.from += missing;
+        }
+        for waiting in events.iter().take(limit - items.count().min(limit)) {
             let before = items.len();
             items.push(&waiting.event);
             let characters = |most: u64| items.characters(0) as u64 > most;
@@ -195,21 +215,18 @@ fn check_served(asked: &Subscribe) -> Result<(), Fault> {
     if asked.bookmark.is_some() || asked.send_bookmarks {
         return not("There are no bookmarks; events wait as long as their subscription lasts.", "Bookmarks");
     }
-    if delivery.retry.is_some() {
-        return not("How often a delivery is tried again is set for the whole server.", "DeliveryRetries");
+    if let Some((_, interval)) = delivery.retry
+        && (delivery.mode == DeliveryMode::Pull || interval < Duration::from_secs(1))
+    {
+        let text =
+            "Deliveries are tried again, a second apart at least; what is fetched is not tried at all.";
+        return not(text, "DeliveryRetries");
     }
     if delivery.auth_profile.is_some() {
         return not("Events are sent without credentials.", "AuthorizationMode");
     }
-    if asked.end_to.is_some() {
-        return not("Nobody is told about the end of a subscription; ask with GetStatus.", "AddressingMode");
-    }
-    if let Some(interval) = delivery.heartbeats
-        && (delivery.mode == DeliveryMode::Pull || interval < Duration::from_secs(1))
-    {
-        let text =
-            "Heartbeats are sent, a second apart at least; who fetches events hears from the server anyway.";
-        return not(text, "Heartbeats");
+    if delivery.heartbeats.is_some_and(|interval| interval < Duration::from_secs(1)) {
+        return not("Heartbeats are a second apart at least.", "Heartbeats");
     }
     Ok(())
 }
@@ -223,20 +240,33 @@ fn mode_of(mode: DeliveryMode) -> EventMode {
     }
 }
 
-/// How long a subscription lasts.
-fn granted(asked: Option<Expiry>) -> Result<Duration, Fault> {
+/// How long a subscription lasts, and how the client is told: in the way that it asked (WS-Eventing 3.1).
+fn granted(asked: Option<Expiry>) -> Result<(Duration, Expiry), Fault> {
+    granted_at(asked, SystemClock.now())
+}
+
+fn granted_at(asked: Option<Expiry>, now: SystemTime) -> Result<(Duration, Expiry), Fault> {
+    let over =
+        || Fault::new(Subcode::EventInvalidExpirationTime, "A subscription cannot end before it began.");
+    // Whole seconds, as they are stored.
+    let whole = |duration: Duration| Duration::from_secs(duration.as_secs().max(1)).min(LIFETIME);
     match asked {
-        None => Ok(LIFETIME),
-        Some(Expiry::After(duration)) if duration.is_zero() => {
-            Err(Fault::new(Subcode::EventInvalidExpirationTime, "A subscription cannot end before it began."))
+        None => Ok((LIFETIME, Expiry::After(LIFETIME))),
+        Some(Expiry::After(duration)) if duration.is_zero() => Err(over()),
+        Some(Expiry::After(duration)) => Ok((whole(duration), Expiry::After(whole(duration)))),
+        Some(Expiry::At(time)) => {
+            let left =
+                time.to_system_time().and_then(|at| at.duration_since(now).ok()).filter(|d| !d.is_zero());
+            let left = left.ok_or_else(over)?;
+            let last = now + LIFETIME;
+            let at = if left > LIFETIME { DateTime::from_system_time(last) } else { time };
+            Ok((whole(left), Expiry::At(at)))
         }
-        // Whole seconds, as they are stored.
-        Some(Expiry::After(duration)) => Ok(Duration::from_secs(duration.as_secs().max(1)).min(LIFETIME)),
-        Some(Expiry::At(_)) => Err(Fault::new(
-            Subcode::EventUnsupportedExpirationType,
-            "Subscriptions end after a duration, not at a point in time.",
-        )),
     }
+}
+
+fn triples(parameters: Vec<Foreign>) -> Vec<(String, String, String)> {
+    parameters.into_iter().map(|p| (p.namespace, p.name, p.text)).collect()
 }
 
 /// The fault for a subscription that cannot be made.
@@ -283,10 +313,26 @@ mod tests {
 
     #[test]
     fn a_subscription_lasts_a_day_at_most() {
-        let asked = |seconds| granted(Some(Expiry::After(Duration::from_secs(seconds))));
-        assert_eq!(granted(None).unwrap(), LIFETIME);
-        assert_eq!(asked(60).unwrap(), Duration::from_secs(60));
-        assert_eq!(asked(1_000_000).unwrap(), LIFETIME);
+        let seconds = Duration::from_secs;
+        let asked = |n| granted(Some(Expiry::After(seconds(n))));
+        assert_eq!(granted(None).unwrap().0, LIFETIME);
+        assert_eq!(asked(60).unwrap(), (seconds(60), Expiry::After(seconds(60))));
+        assert_eq!(asked(1_000_000).unwrap(), (LIFETIME, Expiry::After(LIFETIME)));
         assert_eq!(asked(0).unwrap_err().subcode, Some(Subcode::EventInvalidExpirationTime));
+    }
+
+    #[test]
+    fn who_names_a_point_in_time_is_told_one() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let at = |after: u64| Expiry::At(DateTime::from_system_time(now + Duration::from_secs(after)));
+        assert_eq!(granted_at(Some(at(90)), now).unwrap(), (Duration::from_secs(90), at(90)));
+        assert_eq!(at(90).to_string(), "2027-01-15T08:01:30Z");
+        let day = LIFETIME.as_secs();
+        assert_eq!(granted_at(Some(at(day * 9)), now).unwrap(), (LIFETIME, at(day)));
+        let later = now + Duration::from_secs(90);
+        for over in [at(90), at(0)] {
+            let fault = granted_at(Some(over), later).unwrap_err();
+            assert_eq!(fault.subcode, Some(Subcode::EventInvalidExpirationTime));
+        }
     }
 }

@@ -31,9 +31,9 @@ use tokio::time::Instant;
 
 /// Where strangers may ask what this server is.
 pub(crate) const ANONYMOUS_PATH: &str = "/wsman-anon/identify";
-/// What a stranger may send, in bytes: an Identify has some hundred.
-const MAX_ANONYMOUS_BYTES: usize = 64 << 10;
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
+/// The largest body that is read of somebody who has not logged in: Identify has some hundred bytes.
+const MAX_OF_STRANGERS: usize = 16 << 10;
 /// What Windows' clients add when they ask as strangers.
 const IDENTIFY_HEADER: &str = "wsmanidentify";
 const WINDOWS_CLIENT: &str = "Microsoft WinRM Client";
@@ -62,7 +62,7 @@ pub(crate) async fn handle(
     let limits = &app.limits;
     let most = match principal {
         Some(_) => limits.max_body_bytes,
-        None => limits.max_body_bytes.min(MAX_ANONYMOUS_BYTES),
+        None => limits.max_body_bytes.min(MAX_OF_STRANGERS),
     };
     let bytes = match body.read(most, limits.body_read_timeout()).await {
         Ok(bytes) => bytes,

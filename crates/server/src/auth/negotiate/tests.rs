@@ -105,6 +105,34 @@ fn tokens_that_are_none_leave_nothing_behind() {
 }
 
 #[test]
+fn no_part_of_the_proof_is_enough() {
+    let third_of = |client: &mut Client, login: &mut Login, wrap: bool| {
+        let first = client.negotiate();
+        let said = if wrap {
+            let offer = spnego::tests::offer(&[Mechanism::Ntlm], Some(&first));
+            let said = challenge(login.step(&encode(&offer), &side(1)));
+            Reply::read(&said).unwrap().token.unwrap().to_vec()
+        } else {
+            challenge(login.step(&encode(&first), &side(1)))
+        };
+        let third = client.authenticate(&said);
+        if wrap { spnego::response(Progress::Incomplete, None, Some(&third), None) } else { third }
+    };
+    for wrap in [false, true] {
+        let mut client = Client::new("ann", "secret");
+        let length = third_of(&mut client, &mut Login::default(), wrap).len();
+        for cut in 0..length {
+            let mut login = Login::default();
+            let third = third_of(&mut client, &mut login, wrap);
+            assert!(login.step(&encode(&third[..cut]), &side(2)).is_err(), "{cut} of {length}");
+            assert!(login.keys().is_none());
+            // Nor is it enough to send the rest, or the whole, once the login has failed.
+            assert!(login.step(&encode(&third), &side(3)).is_err());
+        }
+    }
+}
+
+#[test]
 fn a_login_that_failed_takes_the_old_one_with_it() {
     let mut login = Login::default();
     raw_login(&mut login, &mut Client::new("ann", "secret")).unwrap();
