@@ -7,6 +7,7 @@ mod computer;
 mod exit;
 mod listeners;
 mod output;
+mod processes;
 mod remote;
 mod render;
 mod schema;
@@ -29,6 +30,8 @@ static CATALOGUES: &[&Catalogue] = &[
     &cimwright_jobs::errors::CATALOGUE,
     &cimwright_broker::errors::CATALOGUE,
     &cimwright_providers::demo::CATALOGUE,
+    &cimwright_host::errors::CATALOGUE,
+    &cimwright_sdk::process::CATALOGUE,
 ];
 
 /// Long-running operations as durable CIM jobs: start one, watch it, stop it, and ask why it failed.

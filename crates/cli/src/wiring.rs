@@ -1,12 +1,13 @@
 //! Puts the server together from its parts: the one place that knows all of them.
 
 use crate::remote::KnownComputers;
-use crate::{listeners, schema, state_directory};
+use crate::{listeners, processes, schema, state_directory};
 use cimwright_broker::indications::Indications;
 use cimwright_broker::interop::{Central, Discovery, Profile};
 use cimwright_broker::{Broker, history};
 use cimwright_codec::cimxml::parse_instance_text;
 use cimwright_codec::mof::Diagnostic;
+use cimwright_host::declare;
 use cimwright_jobs::{JobKinds, JobStore, Jobs, JobsConfig, Outbox, SystemClock};
 use cimwright_providers::demo::{self, DemoProvider};
 use cimwright_providers::disk::engine::{EnginePolicy, QemuImg, landlock_available};
@@ -57,6 +58,18 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         plugins.push(demo::test_indications(&alerts));
     }
 
+    let rendered =
+        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
+    let mut namespaces = schema::namespaces().map_err(rendered)?;
+    let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
+    if config.providers.demo {
+        namespaces.push((demo::test_namespace(), schema::test_classes().map_err(rendered)?));
+    }
+    for plugin in &plugins {
+        declare(&mut namespaces, plugin.declarations.iter().map(|d| (&d.namespace, d.name, d.mof)))?;
+    }
+    plugins.extend(processes::join(config, &mut namespaces).await);
+
     let mut kinds = JobKinds::new();
     for kind in plugins.iter().flat_map(|p| &p.kinds) {
         kinds.register(Arc::clone(kind));
@@ -71,16 +84,11 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
             (store.clone(), store)
         }
     };
-    let rendered =
-        |errors: Vec<Diagnostic>| errors.iter().map(Diagnostic::render).collect::<Vec<_>>().join("\n");
-    let namespaces = schema::namespaces().map_err(rendered)?;
     // Before jobs run: what happens unwatched is told to nobody.
-    let mut told = namespaces.clone();
-    if config.providers.demo {
-        told.push((demo::test_namespace(), schema::test_classes().map_err(rendered)?));
+    let indications = listeners::open(config, &computer, outbox, &namespaces, &plugins).await?;
+    for line in plugins.iter().map(|p| &p.alerts).chain([&alerts]) {
+        line.connect(indications.sink());
     }
-    let indications = listeners::open(config, &computer, outbox, &told, &plugins).await?;
-    alerts.connect(indications.sink());
     let jobs = Jobs::open(store, Arc::new(SystemClock), kinds, jobs_config(config)).await?;
 
     let repository: Arc<dyn RepositoryStore> = match config.jobs.store {
@@ -102,10 +110,6 @@ pub(crate) async fn build(config: &Config) -> Result<Broker, Box<dyn Error>> {
         .filter_parser(Arc::new(cimwright_codec::query::parse_filter))
         .repository(repository, content)
         .common_qualifiers(schema::common_qualifiers().map_err(rendered)?);
-    if config.providers.demo {
-        builder = builder.namespace(demo::test_namespace(), schema::test_classes().map_err(rendered)?);
-    }
-    let wmi_namespaces = namespaces.iter().map(|(name, _)| name.clone()).collect();
     builder = builder.discovery(Discovery {
         computer: computer.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

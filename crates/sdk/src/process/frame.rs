@@ -44,10 +44,7 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors
 /// [`FrameError::TooLong`], with nothing sent; [`FrameError::Broken`].
-pub async fn send<M: Serialize>(
-    to: &mut (impl AsyncWrite + Unpin),
-    message: &M,
-) -> Result<(), FrameError> {
+pub async fn send<M: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &M) -> Result<(), FrameError> {
     let frame = encode(message)?;
     to.write_all(&frame).await?;
     Ok(to.flush().await?)

@@ -191,7 +191,9 @@ impl Work {
                 })
             }
             // Handled above.
-            Operation::Steps { .. } | Operation::Run { .. } | Operation::Undo { .. } => Ok(Answer::Stopped {}),
+            Operation::Steps { .. } | Operation::Run { .. } | Operation::Undo { .. } => {
+                Ok(Answer::Stopped {})
+            }
         }
     }
 
@@ -325,7 +327,8 @@ impl Asker {
     fn context<'a>(&'a self, schemas: &'a HashMap<NamespaceName, Schema>) -> Result<Context<'a>, CimError> {
         let (namespace, principal) = (&self.namespace, &self.principal);
         let schema = schemas.get(namespace);
-        let schema = schema.ok_or_else(|| CimError::invalid_namespace(format!("nothing of {namespace} is here")))?;
+        let schema =
+            schema.ok_or_else(|| CimError::invalid_namespace(format!("nothing of {namespace} is here")))?;
         Ok(Context { principal, namespace, schema })
     }
 }

@@ -8,8 +8,8 @@ mod sections;
 pub use indications::{IndicationsConfig, Removal};
 pub use sections::{
     AuthConfig, ChannelBinding, ClientCertificates, EngineConfig, EngineUser, JobStoreKind, JobsConfig,
-    LimitsConfig, LogConfig, LogFormat, ProvidersConfig, ReplicationConfig, ServerConfig, StorageConfig,
-    StorageRoot, TlsConfig, UnixPeer, WsmanConfig,
+    LimitsConfig, LogConfig, LogFormat, ProviderProcess, ProvidersConfig, ReplicationConfig, ServerConfig,
+    StorageConfig, StorageRoot, TlsConfig, UnixPeer, WsmanConfig,
 };
 
 pub(crate) use sections::{role_from_name, role_name};
@@ -206,6 +206,7 @@ impl Config {
             let action = "write the path from / on, such as /usr/bin/qemu-storage-daemon";
             return Err(self.value("replication.program", problem, action));
         }
+        self.validate_providers()?;
         for (key, value, least) in self.numbers() {
             if value < least {
                 return Err(self.value(
@@ -254,6 +255,36 @@ impl Config {
         } else {
             self.server.computer_name.clone()
         }
+    }
+
+    fn validate_providers(&self) -> Result<(), ConfigError> {
+        let mut names = HashSet::new();
+        for process in &self.providers.process {
+            let wrong = |problem: String, action: &str| Err(self.value("providers.process", problem, action));
+            let name = &process.name;
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.is_empty() || !name.chars().all(plain) {
+                return wrong(
+                    format!("`{name}` is no name for a provider"),
+                    "use letters, digits, -, _ and .",
+                );
+            }
+            if !names.insert(name) {
+                return wrong(format!("the name {name} is given twice"), "give each provider its own name");
+            }
+            if !process.command.first().is_some_and(|program| Path::new(program).is_absolute()) {
+                let problem = format!("the command of {name} does not begin with an absolute path");
+                return wrong(problem, "write the path of the program from / on");
+            }
+            if process.namespaces.is_empty() {
+                let problem = format!("{name} has no namespaces");
+                return wrong(problem, "list those that it may declare and serve classes in");
+            }
+            if process.start_timeout_ms == 0 || process.call_timeout_ms == 0 {
+                return wrong(format!("a timeout of {name} is 0"), "use at least 1");
+            }
+        }
+        Ok(())
     }
 
     fn validate_server(&self) -> Result<(), ConfigError> {
@@ -403,6 +434,7 @@ mod tests {
         assert_eq!(config.storage.roots[0].windows, ["C:\\VMs"]);
         assert!(config.tls.certificate.is_some() && config.engine.user.is_some());
         assert_eq!(config.auth.unix_peers.len(), 1);
+        assert_eq!(config.providers.process[0].environment["RUST_LOG"], "info");
     }
 
     #[test]
@@ -436,6 +468,14 @@ mod tests {
             ("[auth]\nrealm = \"a\\\"b\"", "auth.realm"),
             ("[jobs]\nconcurrency = 0", "jobs.concurrency: 0 is too small"),
             ("[server]\ncomputer_name = \"a b\"", "server.computer_name"),
+            (
+                "[[providers.process]]\nname = \"a\"\ncommand = [\"a\"]\nnamespaces = [\"root/a\"]",
+                "providers.process: the command of a does not begin with an absolute path",
+            ),
+            (
+                "[[providers.process]]\nname = \"a b\"\ncommand = [\"/a\"]\nnamespaces = []",
+                "providers.process: `a b`",
+            ),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");

@@ -3,6 +3,7 @@
 use crate::Role;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -389,6 +390,40 @@ impl Default for LogConfig {
 pub struct ProvidersConfig {
     /// The demonstration provider, whose jobs wait to be told how to end.
     pub demo: bool,
+    /// Providers in processes of their own.
+    pub process: Vec<ProviderProcess>,
+}
+
+/// One table of `[[providers.process]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderProcess {
+    /// Its name, for messages and before the names of its kinds of jobs; not to be changed while such jobs are there.
+    pub name: String,
+    /// The program, as an absolute path, and its arguments.
+    pub command: Vec<String>,
+    /// The namespaces that it may declare and serve classes in.
+    pub namespaces: Vec<String>,
+    /// The user and group that it runs as; not set means the server's own. Needs a server that may change users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<EngineUser>,
+    /// Its environment, beside PATH and LC_ALL.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// How long it may take to say what it serves, in milliseconds.
+    #[serde(default = "default_start_timeout")]
+    pub start_timeout_ms: u64,
+    /// How long it may take to answer, in milliseconds; of an enumeration, to send the next portion.
+    #[serde(default = "default_call_timeout")]
+    pub call_timeout_ms: u64,
+}
+
+fn default_start_timeout() -> u64 {
+    10_000
+}
+
+fn default_call_timeout() -> u64 {
+    60_000
 }
 
 /// `[replication]`

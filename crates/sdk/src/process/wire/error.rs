@@ -146,15 +146,6 @@ fn error_type(code: u16) -> Result<ErrorType, WireError> {
 
 fn severity(code: u16) -> Result<Severity, WireError> {
     use Severity as S;
-    let all = [
-        S::Unknown,
-        S::Other,
-        S::Information,
-        S::Warning,
-        S::Minor,
-        S::Major,
-        S::Critical,
-        S::Fatal,
-    ];
+    let all = [S::Unknown, S::Other, S::Information, S::Warning, S::Minor, S::Major, S::Critical, S::Fatal];
     all.into_iter().find(|s| *s as u16 == code).ok_or_else(|| WireError::new("severity", code.to_string()))
 }

@@ -89,7 +89,10 @@ fn a_job_keeps_everything_that_was_asked_for() {
         description: "d".into(),
         job_type: 3,
         owning_element: Some(InstancePath::new(None, "X").with_key("K", "v")),
-        affected: vec![Affected { element: InstancePath::new(None, "Y").with_key("K", "w"), effects: vec![2] }],
+        affected: vec![Affected {
+            element: InstancePath::new(None, "Y").with_key("K", "w"),
+            effects: vec![2],
+        }],
         priority: Some(7),
         answer_within: Some(std::time::Duration::from_millis(1500)),
         schedule: Schedule { job_run_times: 3, run_day: Some(-1), ..Schedule::default() },

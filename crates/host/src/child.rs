@@ -1,0 +1,95 @@
+//! Starts the program of a provider, with as little as it needs: a socket, a bare environment and no way to more privileges.
+
+use crate::process::ProcessSettings;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// The longest piece of a line of output that goes to the log at once.
+const LINE: u64 = 4096;
+
+/// A program that was started. Dropping it ends it.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) stream: UnixStream,
+    /// The last line it printed.
+    pub(crate) last_words: Arc<Mutex<String>>,
+}
+
+/// Starts the program.
+pub(crate) async fn start(settings: &ProcessSettings) -> io::Result<Started> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let mut command = command(settings, theirs.into());
+    let (sender, spawned) = oneshot::channel();
+    let runtime = Handle::current();
+    // A thread of its own: what it gives up, it gives up for itself and the child only.
+    std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
+        let _context = runtime.enter();
+        let result = rustix::thread::set_no_new_privs(true).map_err(io::Error::from);
+        let _ = sender.send(result.and_then(|()| command.spawn()));
+        // The command holds the other end of the socket; it goes with this closure, so that its closing is seen.
+    })?;
+    let mut child =
+        spawned.await.map_err(|_| io::Error::other("the thread that starts providers ended early"))??;
+    let last_words = Arc::new(Mutex::new(String::new()));
+    let name = settings.name.clone();
+    if let Some(output) = child.stdout.take() {
+        tokio::spawn(log(name.clone(), output, Arc::clone(&last_words)));
+    }
+    if let Some(output) = child.stderr.take() {
+        tokio::spawn(log(name, output, Arc::clone(&last_words)));
+    }
+    Ok(Started { child, stream: UnixStream::from_std(ours)?, last_words })
+}
+
+/// How a program ended, in words.
+pub(crate) fn in_words(status: ExitStatus, last_words: &Mutex<String>) -> String {
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown end".to_owned(),
+    };
+    let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    if words.is_empty() { how } else { format!("{how}; its last words: {words}") }
+}
+
+fn command(settings: &ProcessSettings, socket: OwnedFd) -> Command {
+    let mut command = Command::new(&settings.program);
+    command.args(&settings.args);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir("/").kill_on_drop(true);
+    // A group of its own, so that a Ctrl+C meant for the server does not reach it before the server has finished.
+    command.process_group(0);
+    command.stdin(Stdio::from(socket)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some((uid, gid)) = settings.user {
+        // Setting the user of a child also clears its supplementary groups.
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+async fn log(name: String, output: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut output).take(LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if !text.is_empty() {
+            tracing::info!(provider = name, "{text}");
+            *last_words.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! One life of the process of a provider: what is asked, who waits for which answer, and how it ended.
+
+use crate::child::{self, Started};
+use crate::errors;
+use cimwright_cim::{ErrorDetail, Instance, NamespaceName};
+use cimwright_sdk::Alerts;
+use cimwright_sdk::process::frame::{self, FrameError};
+use cimwright_sdk::process::wire::{Answer, Call, FromProvider, Hello, Operation, ToProvider, WireContext};
+use cimwright_sdk::process::wire::{WireCimError, WireInstance, WireValue, WireWish};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// How many messages wait for the process before whoever asks has to wait.
+const QUEUE: usize = 64;
+
+/// How many events of one call may be unread. Portions are paid for one by one; progress and results come a few at a time.
+const EVENTS: usize = 1024;
+
+/// How long a process may take to answer a call that was cancelled. It has nothing to do for that but to listen.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// How long the end of a process may take after its socket is closed.
+const END_GRACE: Duration = Duration::from_secs(2);
+
+/// What a provider says about a call.
+pub(crate) enum Event {
+    /// Instances, whether they are the last ones, and their length in bytes.
+    Portion(Vec<WireInstance>, bool, usize),
+    Progress(u64, u64, u16),
+    Result(String, WireValue),
+    Paused(bool),
+    Answer(Answer),
+}
+
+/// How a process came to its end.
+#[derive(Clone, Debug)]
+enum Ending {
+    /// By itself, or by somebody else's hand.
+    Ended(String),
+    /// Ended by us: it said what makes no sense.
+    Nonsense(String),
+    /// Ended by us: it sent too much.
+    TooMuch(String),
+}
+
+/// A running process.
+pub(crate) struct Link {
+    name: String,
+    next: AtomicU64,
+    out: mpsc::Sender<Vec<u8>>,
+    /// The calls without an answer; `None` when there will be no more answers.
+    waiting: Mutex<Option<HashMap<u64, Waiting>>>,
+    ending: watch::Sender<Option<Ending>>,
+    /// Why it is to be ended.
+    condemned: Mutex<Option<Ending>>,
+    kill: Notify,
+    /// Whether it has answered anything.
+    proved: AtomicBool,
+}
+
+struct Waiting {
+    /// `None` once nobody waits any more.
+    events: Option<mpsc::Sender<Event>>,
+    /// How many portions it may send.
+    credit: u32,
+}
+
+/// A process that has said hello and waits to be welcomed.
+pub(crate) struct Greeted {
+    pub(crate) hello: Hello,
+    started: Started,
+}
+
+/// A call and what is still to come of it. Dropping it before its answer cancels it.
+pub(crate) struct Conversation {
+    link: Arc<Link>,
+    id: u64,
+    what: String,
+    events: mpsc::Receiver<Event>,
+    answered: bool,
+}
+
+impl Greeted {
+    /// Starts the process and waits for its hello.
+    pub(crate) async fn start(settings: &crate::ProcessSettings) -> Result<Self, ErrorDetail> {
+        let name = settings.name.as_str();
+        let mut started = child::start(settings)
+            .await
+            .map_err(|e| errors::not_started(name, format!("{}: {e}", settings.program.display())))?;
+        let hello = tokio::time::timeout(settings.start_timeout, frame::receive(&mut started.stream)).await;
+        match hello {
+            Ok(Ok(Some(FromProvider::Hello(hello)))) => Ok(Self { hello: *hello, started }),
+            Ok(Ok(Some(_))) => Err(errors::nonsense(name, "its first message is no hello")),
+            Ok(Err(error @ FrameError::Nonsense(_))) => Err(errors::nonsense(name, error.to_string())),
+            Ok(Err(error @ FrameError::TooLong { .. })) => Err(errors::too_much(name, error.to_string())),
+            Ok(Ok(None) | Err(FrameError::Broken(_))) => {
+                let status = tokio::time::timeout(END_GRACE, started.child.wait()).await;
+                // Its output may still be on the way.
+                tokio::task::yield_now().await;
+                let how = match status {
+                    Ok(Ok(status)) => child::in_words(status, &started.last_words),
+                    _ => "it closed its socket".to_owned(),
+                };
+                Err(errors::not_started(name, how))
+            }
+            Err(_) => {
+                let seconds = settings.start_timeout.as_secs_f64();
+                Err(errors::not_started(name, format!("it said nothing within {seconds} seconds")))
+            }
+        }
+    }
+
+    /// Welcomes it with these messages; from now on it takes calls.
+    pub(crate) fn welcome(
+        self,
+        name: &str,
+        messages: &[Vec<u8>],
+        alerts: Alerts,
+        allowed: Vec<NamespaceName>,
+    ) -> Arc<Link> {
+        let (from, to) = self.started.stream.into_split();
+        let (out, queue) = mpsc::channel(QUEUE);
+        let link = Arc::new(Link {
+            name: name.to_owned(),
+            next: AtomicU64::new(1),
+            out,
+            waiting: Mutex::new(Some(HashMap::new())),
+            ending: watch::Sender::new(None),
+            condemned: Mutex::default(),
+            kill: Notify::new(),
+            proved: AtomicBool::new(false),
+        });
+        tokio::spawn(write(to, messages.concat(), queue));
+        let reader = Reader { link: Arc::clone(&link), alerts, allowed };
+        tokio::spawn(reader.live(from, self.started.child, self.started.last_words));
+        link
+    }
+}
+
+impl Link {
+    /// Whether it takes no more calls.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    /// Whether it has answered anything.
+    pub(crate) fn has_proved_itself(&self) -> bool {
+        self.proved.load(Ordering::Acquire)
+    }
+
+    /// Why it ended while it worked on something.
+    pub(crate) async fn reason(&self, what: &str) -> ErrorDetail {
+        let mut ending = self.ending.subscribe();
+        let ending = ending.wait_for(Option::is_some).await.ok().and_then(|e| e.clone());
+        match ending {
+            Some(Ending::Nonsense(text)) => errors::nonsense(&self.name, text),
+            Some(Ending::TooMuch(text)) => errors::too_much(&self.name, text),
+            Some(Ending::Ended(how)) => errors::ended(&self.name, what, how),
+            None => errors::ended(&self.name, what, "unknown end"),
+        }
+    }
+
+    /// Asks for something.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        context: Option<WireContext>,
+        operation: Operation,
+        what: &str,
+    ) -> Result<Conversation, ErrorDetail> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let message = ToProvider::Call(Call { id, context, operation });
+        let frame = frame::encode(&message).map_err(|e| errors::too_long(&self.name, e.to_string()))?;
+        let (sender, events) = mpsc::channel(EVENTS);
+        let known = match self.lock().as_mut() {
+            Some(waiting) => {
+                waiting.insert(id, Waiting { events: Some(sender), credit: 1 });
+                true
+            }
+            None => false,
+        };
+        if !known {
+            return Err(self.reason(what).await);
+        }
+        let conversation =
+            Conversation { link: Arc::clone(self), id, what: what.to_owned(), events, answered: false };
+        if self.out.send(frame).await.is_err() {
+            return Err(self.reason(what).await);
+        }
+        Ok(conversation)
+    }
+
+    /// Ends the process for this reason.
+    fn condemn(&self, why: Ending) {
+        self.condemned.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.kill.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_waited_for(&self, id: u64) -> bool {
+        self.lock().as_ref().is_some_and(|w| w.contains_key(&id))
+    }
+}
+
+impl Conversation {
+    /// The next event. Dropping the returned future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Event, ErrorDetail> {
+        match self.events.recv().await {
+            Some(event) => {
+                self.answered |= matches!(event, Event::Answer(_));
+                Ok(event)
+            }
+            None => Err(self.link.reason(&self.what).await),
+        }
+    }
+
+    /// The next event, if it comes in time.
+    pub(crate) async fn next_within(&mut self, limit: Duration) -> Result<Event, ErrorDetail> {
+        match tokio::time::timeout(limit, self.next()).await {
+            Ok(event) => event,
+            Err(_) => Err(errors::timed_out(&self.link.name, &self.what, limit)),
+        }
+    }
+
+    /// The answer of a call that has nothing else to say, if it comes in time.
+    pub(crate) async fn answer_within(&mut self, limit: Duration) -> Result<Answer, ErrorDetail> {
+        match self.next_within(limit).await? {
+            Event::Answer(answer) => Ok(answer),
+            _ => Err(self.misplaced()),
+        }
+    }
+
+    /// Allows one more portion.
+    pub(crate) async fn more(&self) -> Result<(), ErrorDetail> {
+        let id = self.id;
+        self.say(&ToProvider::More { id }).await?;
+        if let Some(waiting) = self.link.lock().as_mut().and_then(|w| w.get_mut(&id)) {
+            waiting.credit += 1;
+        }
+        Ok(())
+    }
+
+    /// Tells the step what it should be doing.
+    pub(crate) async fn wish(&self, wish: WireWish) -> Result<(), ErrorDetail> {
+        self.say(&ToProvider::Wish { id: self.id, wish }).await
+    }
+
+    /// The reason for an answer that does not fit the question.
+    pub(crate) fn misplaced(&self) -> ErrorDetail {
+        errors::nonsense(&self.link.name, format!("its answer to {} is one to something else", self.what))
+    }
+
+    async fn say(&self, message: &ToProvider) -> Result<(), ErrorDetail> {
+        let frame = frame::encode(message).map_err(|e| errors::too_long(&self.link.name, e.to_string()))?;
+        match self.link.out.send(frame).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.link.reason(&self.what).await),
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let (link, id) = (Arc::clone(&self.link), self.id);
+        match link.lock().as_mut().and_then(|w| w.get_mut(&id)) {
+            Some(waiting) => waiting.events = None,
+            None => return,
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let listened = tokio::time::timeout(CANCEL_GRACE, async {
+                if let Ok(frame) = frame::encode(&ToProvider::Cancel { id }) {
+                    let _ = link.out.send(frame).await;
+                }
+                let mut ending = link.ending.subscribe();
+                while link.is_waited_for(id) {
+                    let pause = tokio::time::sleep(Duration::from_millis(100));
+                    tokio::select! {
+                        () = pause => {}
+                        _ = ending.wait_for(Option::is_some) => return,
+                    }
+                }
+            });
+            if listened.await.is_err() {
+                link.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
+            }
+        });
+    }
+}
+
+/// Reads what the process says, to its end.
+struct Reader {
+    link: Arc<Link>,
+    alerts: Alerts,
+    allowed: Vec<NamespaceName>,
+}
+
+impl Reader {
+    async fn live(self, mut from: OwnedReadHalf, mut child: Child, last_words: Arc<Mutex<String>>) {
+        let said = tokio::select! {
+            said = self.listen(&mut from) => said,
+            () = self.link.kill.notified() => Ok(()),
+        };
+        // Nobody is given to it from now on; whoever waits learns why as soon as it is known.
+        let waiting = self.link.lock().take();
+        let condemned = self.link.condemned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let verdict = condemned.or(said.err());
+        let status = match &verdict {
+            Some(_) => {
+                let _ = child.start_kill();
+                child.wait().await.ok()
+            }
+            None => match tokio::time::timeout(END_GRACE, child.wait()).await {
+                Ok(status) => status.ok(),
+                Err(_) => {
+                    let _ = child.kill().await;
+                    None
+                }
+            },
+        };
+        let ending = verdict.unwrap_or_else(|| {
+            Ending::Ended(match status {
+                Some(status) => child::in_words(status, &last_words),
+                None => "it closed its socket".to_owned(),
+            })
+        });
+        tracing::warn!(provider = self.link.name, ?ending, "the process of a provider has ended");
+        self.link.ending.send_replace(Some(ending));
+        drop(waiting);
+    }
+
+    async fn listen(&self, from: &mut OwnedReadHalf) -> Result<(), Ending> {
+        loop {
+            match frame::receive_sized(from).await {
+                Ok(Some((message, length))) => self.take(message, length).await?,
+                Ok(None) | Err(FrameError::Broken(_)) => return Ok(()),
+                Err(error @ FrameError::Nonsense(_)) => return Err(Ending::Nonsense(error.to_string())),
+                Err(error @ FrameError::TooLong { .. }) => return Err(Ending::TooMuch(error.to_string())),
+            }
+        }
+    }
+
+    async fn take(&self, message: FromProvider, length: usize) -> Result<(), Ending> {
+        let (id, event) = match message {
+            FromProvider::Portion { id, instances, last } => (id, Event::Portion(instances, last, length)),
+            FromProvider::Progress { id, done, total, share } => {
+                (id, Event::Progress(done, total, share.min(10_000)))
+            }
+            FromProvider::Result { id, name, value } => (id, Event::Result(name, value)),
+            FromProvider::Paused { id, paused } => (id, Event::Paused(paused)),
+            FromProvider::Answer { id, answer } => (id, Event::Answer(answer)),
+            FromProvider::Raise { id, namespace, indication } => {
+                return self.raise(id, namespace, indication).await;
+            }
+            FromProvider::Hello(_) => return Err(Ending::Nonsense("it said hello twice".to_owned())),
+        };
+        self.pass_on(id, event)
+    }
+
+    fn pass_on(&self, id: u64, event: Event) -> Result<(), Ending> {
+        let mut guard = self.link.lock();
+        let Some(calls) = guard.as_mut() else { return Ok(()) };
+        let Some(waiting) = calls.get_mut(&id) else {
+            return Err(Ending::Nonsense(format!("it speaks of call {id}, which is not under way")));
+        };
+        if matches!(event, Event::Portion(..)) {
+            if waiting.credit == 0 {
+                return Err(Ending::TooMuch("instances that it was not asked for yet".to_owned()));
+            }
+            waiting.credit -= 1;
+        }
+        let is_answer = matches!(event, Event::Answer(_));
+        let kept = match &waiting.events {
+            Some(events) => events.try_send(event),
+            None => Ok(()),
+        };
+        if is_answer {
+            calls.remove(&id);
+            self.link.proved.store(true, Ordering::Release);
+        }
+        match kept {
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Ending::TooMuch(format!("more than {EVENTS} messages at once about call {id}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes on an indication. While it is being made durable nothing else is read: what it costs is the provider's to wait for.
+    async fn raise(&self, id: u64, namespace: String, indication: WireInstance) -> Result<(), Ending> {
+        let namespace = NamespaceName::new(namespace);
+        let indication = Instance::try_from(indication).map_err(|e| Ending::Nonsense(e.to_string()))?;
+        let taken = if self.allowed.contains(&namespace) {
+            self.alerts.raise(&namespace, indication).await
+        } else {
+            Err(cimwright_cim::CimError::access_denied(format!(
+                "the provider {} has nothing to say in {namespace}",
+                self.link.name
+            )))
+        };
+        let error = taken.err().as_ref().map(WireCimError::from);
+        if let Ok(frame) = frame::encode(&ToProvider::Raised { id, error }) {
+            // A process that does not read is noticed by whoever waits for its answers.
+            let _ = self.link.out.try_send(frame);
+        }
+        Ok(())
+    }
+}
+
+async fn write(mut to: OwnedWriteHalf, first: Vec<u8>, mut queue: mpsc::Receiver<Vec<u8>>) {
+    let mut frame = first;
+    loop {
+        // A broken connection is noticed by the reader.
+        if to.write_all(&frame).await.is_err() {
+            return;
+        }
+        match queue.recv().await {
+            Some(next) => frame = next,
+            None => return,
+        }
+    }
+}
