@@ -249,7 +249,7 @@ pub fn encode_subscribed(
     let mut writer = answer(header, message_id);
     writer.raw("<e:SubscribeResponse>");
     subscribed.push(&mut writer);
-    writer.element("e:Expires", &expires.text());
+    writer.element("e:Expires", &expires.to_string());
     if let Some(context) = context {
         writer.element("n:EnumerationContext", context);
     }
@@ -268,7 +268,7 @@ pub fn encode_subscription_expires(
     writer.raw("<e:");
     writer.raw(name);
     writer.raw(">");
-    writer.element("e:Expires", &expires.text());
+    writer.element("e:Expires", &expires.to_string());
     writer.raw("</e:");
     writer.raw(name);
     writer.raw("></s:Body></s:Envelope>");

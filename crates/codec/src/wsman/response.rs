@@ -153,7 +153,7 @@ impl<'a> ResponseWriter<'a> {
     ) -> Vec<u8> {
         self.writer.raw("<n:EnumerateResponse>");
         if !context.is_empty() {
-            self.writer.element("n:Expires", &expires.into().text());
+            self.writer.element("n:Expires", &expires.into().to_string());
         }
         self.writer.element("n:EnumerationContext", context);
         if let Some(items) = items {
@@ -190,7 +190,7 @@ impl<'a> ResponseWriter<'a> {
         self.writer.raw("<n:");
         self.writer.raw(name);
         self.writer.raw(">");
-        self.writer.element("n:Expires", &expires.into().text());
+        self.writer.element("n:Expires", &expires.into().to_string());
         self.writer.raw("</n:");
         self.writer.raw(name);
         self.writer.raw(">");

@@ -1,7 +1,7 @@
 //! Points in time and durations of XML Schema, and the CIM datetimes they stand for (DSP0230 9.3).
 
 use cimwright_cim::DateTime;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// How many digits of a CIM datetime are known when all are.
@@ -28,20 +28,23 @@ impl From<Duration> for Expiry {
 }
 
 impl Expiry {
-    /// As it is written: an xs:duration or an xs:dateTime.
-    pub(super) fn text(self) -> String {
-        match self {
-            Self::After(duration) => duration_text(duration),
-            Self::At(time) => date_time_text(&time).unwrap_or_else(|| time.to_string()),
-        }
-    }
-
     /// Reads an xs:duration or xs:dateTime.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match parse_duration(text) {
             Some(duration) => Some(Self::After(duration)),
             None => parse_date_time(text).map(Self::At),
         }
+    }
+}
+
+impl fmt::Display for Expiry {
+    /// As it is written: an xs:duration or an xs:dateTime.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::After(duration) => duration_text(*duration),
+            Self::At(time) => date_time_text(time).unwrap_or_else(|| time.to_string()),
+        };
+        formatter.write_str(&text)
     }
 }
 
@@ -240,7 +243,7 @@ mod tests {
     #[test]
     fn an_end_is_written_as_it_is_read() {
         for text in ["PT10M", "2024-01-31T23:59:59Z", "2024-01-31T23:59:59.5+01:00"] {
-            assert_eq!(Expiry::parse(text).unwrap().text(), text);
+            assert_eq!(Expiry::parse(text).unwrap().to_string(), text);
         }
     }
 
