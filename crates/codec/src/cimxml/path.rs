@@ -81,7 +81,7 @@ pub(super) fn local_namespace_path(element: Element<'_>) -> Result<NamespaceName
         return Err(element.incomplete());
     }
     // What ends the namespace where a path is written as text.
-    if text.contains([':', '=', '"']) {
+    if text.bytes().any(|b| matches!(b, b':' | b'=' | b'"')) {
         let text = format!("\"{}\" is no name of a namespace", shorten(&text));
         return Err(CimError::new(CimStatus::InvalidNamespace, text).into());
     }

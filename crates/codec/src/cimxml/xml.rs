@@ -56,6 +56,7 @@ struct Reading<'l> {
 impl Sink for Reading<'_> {
     type Refusal = Refusal;
 
+    #[inline]
     fn attribute(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
         // The others are of no interest: namespaces, languages.
         if let Some(attr) = Attr::from_name(key) {
@@ -64,6 +65,7 @@ impl Sink for Reading<'_> {
         Ok(())
     }
 
+    #[inline]
     fn open(&mut self, name: &str) -> Result<(), Refusal> {
         let Some(tag) = Tag::from_name(name) else {
             return Err(Refusal::not_valid(format!("{} is no element of CIM-XML", shorten(name))));
@@ -75,6 +77,7 @@ impl Sink for Reading<'_> {
         Ok(())
     }
 
+    #[inline]
     fn characters(&mut self, text: &str) -> Result<(), Refusal> {
         match self.tree.innermost().map(Element::tag) {
             Some(tag) if tag.is_text() => Ok(self.tree.characters(text, self.limits)?),
@@ -85,6 +88,7 @@ impl Sink for Reading<'_> {
         }
     }
 
+    #[inline]
     fn close(&mut self) {
         self.tree.close();
     }

@@ -120,6 +120,7 @@ struct Reading<'l> {
 impl Sink for Reading<'_> {
     type Refusal = XmlError;
 
+    #[inline]
     fn attribute(&mut self, key: &str, value: &str) -> Result<(), XmlError> {
         match key.strip_prefix("xmlns") {
             Some("") => self.bind("", value),
@@ -133,6 +134,7 @@ impl Sink for Reading<'_> {
         }
     }
 
+    #[inline]
     fn open(&mut self, name: &str) -> Result<(), XmlError> {
         let bindings = &self.bindings;
         let (names, text) = self.tree.attribute_names();
@@ -153,6 +155,7 @@ impl Sink for Reading<'_> {
         Ok(())
     }
 
+    #[inline]
     fn characters(&mut self, text: &str) -> Result<(), XmlError> {
         // Text beside elements has no meaning in any message, only white space stands there.
         match self.tree.innermost().is_some_and(Element::has_children) {
@@ -162,6 +165,7 @@ impl Sink for Reading<'_> {
         }
     }
 
+    #[inline]
     fn close(&mut self) {
         self.tree.close();
         while self.bindings.last().is_some_and(|b| b.depth >= self.tree.depth()) {

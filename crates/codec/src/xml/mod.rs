@@ -144,25 +144,26 @@ pub(crate) fn read<S: Sink>(text: &str, limits: &Limits, sink: &mut S) -> Result
     let mut place = Place { limits, depth: 0, elements: 0 };
     let mut reader = Reader::from_str(text);
     loop {
-        match reader.read_event().map_err(Trouble::from)? {
-            Event::Eof => break,
-            Event::Start(start) => place.open(&start, sink)?,
-            Event::Empty(start) => {
+        match reader.read_event() {
+            Ok(Event::Eof) => break,
+            Ok(Event::Start(start)) => place.open(&start, sink)?,
+            Ok(Event::Empty(start)) => {
                 place.open(&start, sink)?;
                 place.close(sink);
             }
             // quick-xml has checked that the name fits.
-            Event::End(_) => place.close(sink),
-            Event::Text(text) => place.characters(&text.xml10_content(), sink)?,
-            Event::CData(text) => place.characters(&text.xml10_content(), sink)?,
-            Event::GeneralRef(reference) => {
+            Ok(Event::End(_)) => place.close(sink),
+            Ok(Event::Text(text)) => place.characters(&text.xml10_content(), sink)?,
+            Ok(Event::CData(text)) => place.characters(&text.xml10_content(), sink)?,
+            Ok(Event::GeneralRef(reference)) => {
                 place.characters(referred(&reference)?.encode_utf8(&mut [0; 4]), sink)?;
             }
-            Event::DocType(_) => {
+            Ok(Event::DocType(_)) => {
                 return Err(Trouble::other(Kind::DocType, "a DOCTYPE is not accepted").into());
             }
-            Event::Decl(declaration) => check_encoding(&declaration)?,
-            Event::Comment(_) | Event::PI(_) => {}
+            Ok(Event::Decl(declaration)) => check_encoding(&declaration)?,
+            Ok(Event::Comment(_) | Event::PI(_)) => {}
+            Err(error) => return Err(Trouble::from(error).into()),
         }
     }
     match (place.depth, place.elements) {
