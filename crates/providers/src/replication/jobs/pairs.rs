@@ -217,7 +217,7 @@ impl Step for Part {
         let (shared, order) = (&self.shared, Arc::clone(&self.order));
         match remove_there(shared, &order.there, vec![instances::shown(order.set)]).await {
             // There it is gone already.
-            Err(reason) if reason.code == 5 => {}
+            Err(reason) if errors::is_gone_there(&reason) => {}
             other => other?,
         }
         let change = move |model: &mut crate::replication::model::Model| {
