@@ -1,13 +1,11 @@
 //! `cimwright user`: who may use the server.
 
 use crate::exit::{CliError, Exit};
-use crate::state_directory;
+use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_sdk::Role;
 use cimwright_server::auth::users::UsersFile;
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
-use std::io::Read;
-use std::path::PathBuf;
 
 /// Manage the users of a server; takes effect on a running one.
 #[derive(Debug, Args)]
@@ -35,23 +33,20 @@ enum UserCommand {
         /// Replace a user of that name.
         #[arg(long)]
         replace: bool,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// Remove a user; requests of that user are refused from now on.
     Rm {
         /// Name of the user.
         name: String,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// List the users and their roles.
     Ls {
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
 }
 
@@ -75,9 +70,6 @@ impl From<RoleName> for Role {
     }
 }
 
-/// Passwords are short; whatever is longer was piped by mistake.
-const MAX_PASSWORD: u64 = 4096;
-
 /// Carries out the command.
 ///
 /// # Errors
@@ -88,26 +80,19 @@ pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
 
 fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
     match command {
-        UserCommand::Add { name, role, password_stdin: _, ntlm, replace, state } => {
-            let mut password = String::new();
-            std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
-            let password = password.lines().next().unwrap_or_default();
-            if password.is_empty() {
-                return Err(
-                    "standard input holds no password; try: echo SECRET | cimwright user add …".into()
-                );
-            }
-            state_directory::make(&state)?;
-            let users = UsersFile::in_state(&state);
+        UserCommand::Add { name, role, password_stdin: _, ntlm, replace, place } => {
+            let password = read_password("cimwright user add")?;
+            state_directory::make(&place.state)?;
+            let users = UsersFile::in_state(&place.state);
             if ntlm {
-                users.add_for_ntlm(&name, role.into(), password, replace)?;
+                users.add_for_ntlm(&name, role.into(), &password, replace)?;
             } else {
-                users.add(&name, role.into(), password, replace)?;
+                users.add(&name, role.into(), &password, replace)?;
             }
         }
-        UserCommand::Rm { name, state } => UsersFile::in_state(&state).remove(&name)?,
-        UserCommand::Ls { state } => {
-            for user in UsersFile::in_state(&state).list()? {
+        UserCommand::Rm { name, place } => UsersFile::in_state(&place.state).remove(&name)?,
+        UserCommand::Ls { place } => {
+            for user in UsersFile::in_state(&place.state).list()? {
                 println!("{}\t{}", user.name, user.role);
             }
         }
