@@ -12,6 +12,7 @@ pub mod measure;
 pub mod nbd;
 pub mod ports;
 pub mod proc;
+pub mod program;
 pub mod qemu;
 pub mod replica;
 pub mod rng;

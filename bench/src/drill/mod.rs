@@ -18,21 +18,19 @@ mod verify;
 mod work;
 mod worker;
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::ports::Addresses;
+use crate::program::{Place, fresh_seed, until_stopped};
 use crate::rng::Rng;
 use crate::scratch::Scratch;
 use crate::server::{self, Setup};
 use crate::{proc, qemu};
-use cimwright_jobs::{Clock as _, SystemClock};
 use ledger::Ledger;
 use site::Site;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use summary::Summary;
 pub(crate) use summary::median;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -59,17 +57,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 12)]
     pub clients: u32,
 
-    /// The built server
-    #[arg(long, value_name = "FILE")]
-    pub server: PathBuf,
-
-    /// Where the scratch directory is made; it takes some 10 GiB [default: $TMPDIR or /var/tmp]
-    #[arg(long, value_name = "DIR")]
-    pub scratch: Option<PathBuf>,
-
-    /// Leave the scratch directory behind
-    #[arg(long)]
-    pub keep: bool,
+    /// With what, and where
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// What all parts of a drill share.
@@ -88,17 +78,7 @@ pub(crate) struct Drill {
 /// # Errors
 /// When the drill itself could not be carried out.
 pub async fn run(options: Options) -> Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::connection("setting up signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::connection("setting up signals"))?;
-    let stopped =
-        |name: &str| Failure::Program { line: "drill".to_owned(), said: format!("stopped by {name}") };
-    // Whichever way it ends, the server is a child that dies when it is dropped.
-    let tasks = LocalSet::new();
-    tokio::select! {
-        outcome = tasks.run_until(carry_out(options)) => outcome,
-        _ = interrupt.recv() => Err(stopped("SIGINT")),
-        _ = terminate.recv() => Err(stopped("SIGTERM")),
-    }
+    until_stopped("drill", LocalSet::new().run_until(carry_out(options))).await
 }
 
 async fn carry_out(options: Options) -> Result<bool> {
@@ -110,9 +90,9 @@ async fn carry_out(options: Options) -> Result<bool> {
     );
     let mut rng = Rng::new(seed);
 
-    let scratch = Scratch::new(options.scratch.as_deref())?;
+    let scratch = Scratch::new(options.place.scratch.as_deref())?;
     let setup = Setup {
-        binary: options.server.clone(),
+        binary: options.place.server.clone(),
         state: scratch.make("state")?,
         root: Some(scratch.make("images")?),
         http: server::ANY_PORT.to_owned(),
@@ -174,14 +154,9 @@ async fn carry_out(options: Options) -> Result<bool> {
         checked,
     };
     let sound = summary.print(&drill.ledger);
-    if options.keep || !sound {
+    if options.place.keep || !sound {
         let log = drill.setup.log.clone();
         println!("\nThe scratch directory stays: {} (log: {})", scratch.keep().display(), log.display());
     }
     Ok(sound)
-}
-
-fn fresh_seed() -> u64 {
-    let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    now.as_micros() as u64 % 1_000_000
 }

@@ -9,14 +9,13 @@ mod proof;
 
 use crate::failure::{Failure, Result};
 use crate::ports::Addresses;
+use crate::program::{Place, fresh_seed, until_stopped};
 use crate::rng::Rng;
 use crate::scratch::Scratch;
 use crate::server::{self, Server, Setup};
 use cimwright_cim::{Instance, InstancePath, NamespaceName, Param, Value};
 use cimwright_client::Client;
-use cimwright_jobs::{Clock as _, SystemClock};
 use ears::Ear;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -56,17 +55,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub clients: u32,
 
-    /// The built server
-    #[arg(long, value_name = "FILE")]
-    pub server: PathBuf,
-
-    /// Where the scratch directory is made [default: $TMPDIR or /var/tmp]
-    #[arg(long, value_name = "DIR")]
-    pub scratch: Option<PathBuf>,
-
-    /// Leave the scratch directory behind
-    #[arg(long)]
-    pub keep: bool,
+    /// With what, and where
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// What all tasks share.
@@ -85,18 +76,21 @@ struct Drill {
 /// # Errors
 /// When the drill itself could not be carried out.
 pub async fn run(options: Options) -> Result<bool> {
-    let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seed = options.seed.unwrap_or(now.as_micros() as u64 % 1_000_000);
+    until_stopped("drill indications", carry_out(options)).await
+}
+
+async fn carry_out(options: Options) -> Result<bool> {
+    let seed = options.seed.unwrap_or_else(fresh_seed);
     println!(
         "Indication drill with seed {seed}: {} jobs, {} subscriptions, {} kills of the server",
         options.jobs, options.subscriptions, options.kills
     );
     let mut rng = Rng::new(seed);
-    let scratch = Scratch::new(options.scratch.as_deref())?;
+    let scratch = Scratch::new(options.place.scratch.as_deref())?;
     let config = scratch.path().join("drill.toml");
     std::fs::write(&config, CONFIG).map_err(Failure::io("write", &config))?;
     let setup = Setup {
-        binary: options.server.clone(),
+        binary: options.place.server.clone(),
         state: scratch.make("state")?,
         root: None,
         http: "127.0.0.1:0".to_owned(),
@@ -181,7 +175,7 @@ pub async fn run(options: Options) -> Result<bool> {
         sound = false;
     }
     println!("{}", if sound { "every listener saw every change in order" } else { "promises were broken" });
-    if options.keep || !sound {
+    if options.place.keep || !sound {
         println!("The scratch directory stays: {}", scratch.keep().display());
     }
     Ok(sound)

@@ -27,12 +27,12 @@ mod startup;
 mod statics;
 
 use crate::failure::{Failure, Result};
+use crate::program::until_stopped;
 use crate::scratch::Scratch;
 use crate::server::{self, Setup};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What is measured, and how long.
 #[derive(Clone, Debug, clap::Parser)]
@@ -183,16 +183,7 @@ pub async fn run(options: Options) -> Result<()> {
     if let Some(answer) = &options.bare_answer {
         return bare::serve(answer).await;
     }
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::connection("setting up signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::connection("setting up signals"))?;
-    let stopped =
-        |name: &str| Failure::Program { line: "bench".to_owned(), said: format!("stopped by {name}") };
-    // Whichever way it ends, the servers are children that die when they are dropped.
-    tokio::select! {
-        outcome = measure(options) => outcome,
-        _ = interrupt.recv() => Err(stopped("SIGINT")),
-        _ = terminate.recv() => Err(stopped("SIGTERM")),
-    }
+    until_stopped("bench", measure(options)).await
 }
 
 async fn measure(options: Options) -> Result<()> {

@@ -23,16 +23,15 @@ mod tally;
 mod writer;
 
 use crate::failure::{Failure, Result};
+use crate::program::{Place, fresh_seed, until_stopped};
 use crate::rng::Rng;
 use crate::scratch::Scratch;
-use cimwright_jobs::{Clock as _, SystemClock};
 use fault::Executioner;
 use ledger::{BLOCK, Ledger};
 use pair::{Mode, Pair};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use writer::{Desk, Writers};
 
 const MIB: u64 = 1 << 20;
@@ -67,17 +66,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub writers: usize,
 
-    /// The built server
-    #[arg(long, value_name = "FILE")]
-    pub server: PathBuf,
-
-    /// Where the scratch directory is made; its path must be short [default: $TMPDIR or /var/tmp]
-    #[arg(long, value_name = "DIR")]
-    pub scratch: Option<PathBuf>,
-
-    /// Leave the scratch directory behind
-    #[arg(long)]
-    pub keep: bool,
+    /// With what, and where
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Carries out a drill and prints what came of it. FALSE if a promise was broken.
@@ -85,18 +76,7 @@ pub struct Options {
 /// # Errors
 /// When the drill itself could not be carried out.
 pub async fn run(options: Options) -> Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::connection("setting up signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::connection("setting up signals"))?;
-    let stopped = |name: &str| Failure::Program {
-        line: "drill replica".to_owned(),
-        said: format!("stopped by {name}"),
-    };
-    // Whichever way it ends, the servers are children that die when they are dropped, and their daemons with them.
-    tokio::select! {
-        outcome = carry_out(options) => outcome,
-        _ = interrupt.recv() => Err(stopped("SIGINT")),
-        _ = terminate.recv() => Err(stopped("SIGTERM")),
-    }
+    until_stopped("drill replica", carry_out(options)).await
 }
 
 async fn carry_out(options: Options) -> Result<bool> {
@@ -109,8 +89,8 @@ async fn carry_out(options: Options) -> Result<bool> {
         options.writers
     );
     let mut rng = Rng::new(seed);
-    let scratch = Scratch::new(options.scratch.as_deref())?;
-    let pair = Pair::start(&scratch, &options.server, |_, volume| {
+    let scratch = Scratch::new(options.place.scratch.as_deref())?;
+    let pair = Pair::start(&scratch, &options.place.server, |_, volume| {
         let file = std::fs::File::create(volume).and_then(|file| file.set_len(size));
         file.map_err(Failure::io("create", volume))
     })
@@ -147,13 +127,8 @@ async fn carry_out(options: Options) -> Result<bool> {
     }
     tally.violations.extend(desk.take_violations());
     let sound = summary::print(&tally, &desk, seed, began.elapsed());
-    if options.keep || !sound {
+    if options.place.keep || !sound {
         println!("\nThe scratch directory stays: {}", scratch.keep().display());
     }
     Ok(sound)
-}
-
-fn fresh_seed() -> u64 {
-    let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    now.as_micros() as u64 % 1_000_000
 }

@@ -2,22 +2,20 @@
 
 use crate::args::is_loopback;
 use crate::exit::{CliError, Exit, remark};
-use crate::state_directory;
+use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_client::{Address, Credentials, Endpoint};
 use cimwright_sdk::remote::same_computer;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to try to connect to another computer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Passwords are short; whatever is longer was piped by mistake.
-const MAX_PASSWORD: u64 = 4096;
 const MAX_NAME: usize = 255;
 
 /// Manage the other computers that a server knows; takes effect on a running one.
@@ -48,23 +46,20 @@ enum ComputerCommand {
         /// Replace a computer of that name.
         #[arg(long)]
         replace: bool,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// Forget another computer.
     Rm {
         /// Name of the computer.
         name: String,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// List the other computers, their addresses and the users to be there.
     Ls {
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
 }
 
@@ -108,15 +103,8 @@ pub(crate) fn run(args: ComputerArgs) -> Result<Exit, CliError> {
 
 fn change(command: ComputerCommand) -> Result<(), Box<dyn Error>> {
     match command {
-        ComputerCommand::Add { name, url, ca, user, password_stdin: _, replace, state } => {
-            let mut text = String::new();
-            io::stdin().take(MAX_PASSWORD).read_to_string(&mut text)?;
-            let password = text.lines().next().unwrap_or_default().to_owned();
-            if password.is_empty() {
-                return Err(
-                    "standard input holds no password; try: echo SECRET | cimwright computer add …".into()
-                );
-            }
+        ComputerCommand::Add { name, url, ca, user, password_stdin: _, replace, place } => {
+            let password = read_password("cimwright computer add")?;
             let ca = ca.map(std::path::absolute).transpose()?;
             let computer = Computer { name, url, ca, user, password };
             if let Address::Tcp { host, tls: false, .. } = computer.endpoint()?.address
@@ -126,12 +114,12 @@ fn change(command: ComputerCommand) -> Result<(), Box<dyn Error>> {
                     "warning: the password will travel to {host} unencrypted; https:// would protect it"
                 ));
             }
-            state_directory::make(&state)?;
-            ComputersFile::in_state(&state).add(computer, replace)?;
+            state_directory::make(&place.state)?;
+            ComputersFile::in_state(&place.state).add(computer, replace)?;
         }
-        ComputerCommand::Rm { name, state } => ComputersFile::in_state(&state).remove(&name)?,
-        ComputerCommand::Ls { state } => {
-            for computer in ComputersFile::in_state(&state).list()? {
+        ComputerCommand::Rm { name, place } => ComputersFile::in_state(&place.state).remove(&name)?,
+        ComputerCommand::Ls { place } => {
+            for computer in ComputersFile::in_state(&place.state).list()? {
                 println!("{}\t{}\t{}", computer.name, computer.url, computer.user);
             }
         }

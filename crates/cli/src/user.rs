@@ -1,14 +1,12 @@
 //! `cimwright user`: who may use the server.
 
 use crate::exit::{CliError, Exit};
-use crate::state_directory;
+use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_sdk::Role;
 use cimwright_server::auth::Thumbprint;
 use cimwright_server::auth::users::{Credentials, UsersFile};
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
-use std::io::Read;
-use std::path::PathBuf;
 
 /// Manage the users of a server; takes effect on a running one.
 #[derive(Debug, Args)]
@@ -40,23 +38,20 @@ enum UserCommand {
         /// Replace a user of that name.
         #[arg(long)]
         replace: bool,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// Remove a user; requests of that user are refused from now on.
     Rm {
         /// Name of the user.
         name: String,
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
     /// List the users and their roles.
     Ls {
-        /// State directory of the server.
-        #[arg(long, value_name = "DIR", env = "CIMWRIGHT_STATE", default_value = "/var/lib/cimwright")]
-        state: PathBuf,
+        #[command(flatten)]
+        place: StateArgs,
     },
 }
 
@@ -80,9 +75,6 @@ impl From<RoleName> for Role {
     }
 }
 
-/// Passwords are short; whatever is longer was piped by mistake.
-const MAX_PASSWORD: u64 = 4096;
-
 /// Carries out the command.
 ///
 /// # Errors
@@ -93,18 +85,18 @@ pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
 
 fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
     match command {
-        UserCommand::Add { name, role, password_stdin, certificate, ntlm, replace, state } => {
+        UserCommand::Add { name, role, password_stdin, certificate, ntlm, replace, place } => {
             let credentials = Credentials {
-                password: password_stdin.then(read_password).transpose()?,
+                password: password_stdin.then(|| read_password("cimwright user add")).transpose()?,
                 ntlm,
                 certificates: certificate.iter().map(|f| Thumbprint::of_file(f)).collect::<Result<_, _>>()?,
             };
-            state_directory::make(&state)?;
-            UsersFile::in_state(&state).add_with(&name, role.into(), &credentials, replace)?;
+            state_directory::make(&place.state)?;
+            UsersFile::in_state(&place.state).add_with(&name, role.into(), &credentials, replace)?;
         }
-        UserCommand::Rm { name, state } => UsersFile::in_state(&state).remove(&name)?,
-        UserCommand::Ls { state } => {
-            for user in UsersFile::in_state(&state).list()? {
+        UserCommand::Rm { name, place } => UsersFile::in_state(&place.state).remove(&name)?,
+        UserCommand::Ls { place } => {
+            for user in UsersFile::in_state(&place.state).list()? {
                 println!("{}\t{}", user.name, user.role);
             }
         }

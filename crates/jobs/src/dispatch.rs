@@ -81,13 +81,28 @@ async fn due(shared: &Arc<Shared>, now: SystemTime) -> Result<Vec<Candidate>, cr
     if !shared.take_next_due(now) {
         return Ok(Vec::new());
     }
-    let found = shared.store.due(now, WINDOW).await;
-    let next = shared.store.next_due(now).await;
-    if let Ok(Some(next)) = next {
+    let looked = look_for_due(shared, now).await;
+    if !matches!(looked, Ok(ref look) if look.is_all && look.waiting.is_empty()) {
+        // Until they have been taken, and until somebody has looked at all of them.
+        shared.keep_due(now);
+    }
+    looked.map(|look| look.waiting)
+}
+
+/// What a look at the jobs that are due has found.
+struct Look {
+    /// Those that wait for room.
+    waiting: Vec<Candidate>,
+    /// Whether there are no more.
+    is_all: bool,
+}
+
+async fn look_for_due(shared: &Arc<Shared>, now: SystemTime) -> Result<Look, crate::StoreError> {
+    let found = shared.store.due(now, WINDOW).await?;
+    if let Some(next) = shared.store.next_due(now).await? {
         shared.keep_due(next);
     }
-    let mut waiting = Vec::new();
-    let found = found.inspect_err(|_| shared.keep_due(now))?;
+    let mut look = Look { waiting: Vec::new(), is_all: found.len() < WINDOW };
     for record in found {
         if record.settings.schedule.until().is_some_and(|until| until <= now) {
             let lease = now + shared.config.lease;
@@ -95,7 +110,7 @@ async fn due(shared: &Arc<Shared>, now: SystemTime) -> Result<Vec<Candidate>, cr
                 shared.spawn_driver((*record).clone(), lease, None, false);
             }
         } else {
-            waiting.push(Candidate {
+            look.waiting.push(Candidate {
                 id: record.id(),
                 owner: record.spec.owner.clone(),
                 priority: record.settings.priority,
@@ -104,11 +119,7 @@ async fn due(shared: &Arc<Shared>, now: SystemTime) -> Result<Vec<Candidate>, cr
             });
         }
     }
-    if !waiting.is_empty() {
-        // Until they have been taken.
-        shared.keep_due(now);
-    }
-    Ok(waiting)
+    Ok(look)
 }
 
 /// Takes as many waiting jobs as there is room for. `true` if there is nothing more to do for now.

@@ -5,6 +5,7 @@
 //! Nobody outside this crate knows SQL, and the stored [`form`]s are the only serialised shape of domain data.
 #![forbid(unsafe_code)]
 
+pub mod brittle;
 pub mod form;
 pub mod memory;
 pub mod repository;
@@ -20,6 +21,7 @@ mod samples;
 mod fair;
 mod memory_outbox;
 
+pub use brittle::BrittleStore;
 pub use memory::MemoryStore;
 pub use repository::{MemoryRepository, SqliteRepository};
 pub use sqlite::{SqliteOptions, SqliteStore};

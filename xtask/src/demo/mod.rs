@@ -8,6 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::scratch::Scratch;
 use crate::server::{self, Profile, Setup, Signal};
 use crate::{install, process, term};
+use std::path::Path;
 use std::time::Instant;
 
 /// How often the installer is on the disk: large enough to watch, and small enough for `--fast`.
@@ -46,11 +47,26 @@ impl Options {
 
 /// Plays the story.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let needed =
+        || install::packages(&[install::QEMU_IMG, install::MKE2FS, install::APT], options.may_install);
+    stage(options, "qemu-img", needed, |binary, scratch| play(options, binary, scratch))?;
+    try_next();
+    Ok(())
+}
+
+/// What every story has around it: the programs it needs (of `engine` the version is shown), a built server, and a scratch
+/// directory that goes afterwards.
+fn stage(
+    options: &Options,
+    engine: &str,
+    install: impl FnOnce() -> Result<()>,
+    play: impl FnOnce(&Path, &mut Scratch) -> Result<()>,
+) -> Result<()> {
     let whole = Instant::now();
     term::heading("Getting ready");
-    install::packages(&[install::QEMU_IMG, install::MKE2FS, install::APT], options.may_install)?;
-    let version = process::read(std::process::Command::new("qemu-img").arg("--version"))?;
-    term::done(version.lines().next().unwrap_or("qemu-img"), None);
+    install()?;
+    let version = process::read(std::process::Command::new(engine).arg("--version"))?;
+    term::done(version.lines().next().unwrap_or(engine), None);
     let start = Instant::now();
     term::note("building cimwright (the first time takes a few minutes) …");
     let binary = server::build(if options.dev { Profile::Dev } else { Profile::Release })?;
@@ -61,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.keep {
         scratch.keep();
     }
-    let outcome = play(options, binary, &mut scratch);
+    let outcome = play(&binary, &mut scratch);
     let place = scratch.path().to_owned();
     drop(scratch);
     if options.keep {
@@ -75,20 +91,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         term::seconds(after_build.elapsed()),
         term::seconds(whole.elapsed())
     ));
-    try_next();
     Ok(())
 }
 
-fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) -> Result<()> {
+/// The story cannot be played with less room than this, in bytes.
+fn too_little(room: u64, needed: u64, scratch: &Scratch) -> Failure {
+    Failure::Server(format!(
+        "there are only {} free in {}; the demonstration needs {}. Set TMPDIR to a directory with more room",
+        term::size(room),
+        scratch.path().display(),
+        term::size(needed)
+    ))
+}
+
+fn say_what_to_try(next: &[&str]) {
+    term::heading("What to try next");
+    for text in next {
+        term::note(text);
+    }
+}
+
+fn play(options: &Options, binary: &Path, scratch: &mut Scratch) -> Result<()> {
     let room = free_space(scratch.path())?;
     let fast = options.fast || room < ROOM;
     if room < ROOM_WHEN_FAST {
-        return Err(Failure::Server(format!(
-            "there are only {} free in {}; the demonstration needs {}. Set TMPDIR to a directory with more room",
-            term::size(room),
-            scratch.path().display(),
-            term::size(ROOM_WHEN_FAST)
-        )));
+        return Err(too_little(room, ROOM_WHEN_FAST, scratch));
     }
     if fast != options.fast {
         term::note(format_args!("only {} are free here: a smaller image, as with --fast", term::size(room)));
@@ -104,7 +131,7 @@ fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) ->
     );
 
     let setup = Setup {
-        binary,
+        binary: binary.to_owned(),
         state: scratch.directory("state")?,
         roots: vec![images],
         config: None,
@@ -145,7 +172,7 @@ fn play(options: &Options, binary: std::path::PathBuf, scratch: &mut Scratch) ->
 }
 
 /// How much may still be written to the file system of a directory, in bytes.
-pub(super) fn free_space(directory: &std::path::Path) -> Result<u64> {
+fn free_space(directory: &Path) -> Result<u64> {
     let mut df = std::process::Command::new("df");
     let table = process::read(df.args(["--output=avail", "--block-size=1"]).arg(directory))?;
     table.split_whitespace().last().and_then(|n| n.parse().ok()).ok_or_else(|| {
@@ -154,15 +181,12 @@ pub(super) fn free_space(directory: &std::path::Path) -> Result<u64> {
 }
 
 fn try_next() {
-    term::heading("What to try next");
-    for text in [
+    say_what_to_try(&[
         "cargo xtask demo --keep      the same, and look at the images, the log and the state afterwards",
         "cargo xtask demo replica     the other story: a volume on two computers, one of which dies",
         "cargo xtask test             all tests, outside clients included",
         "cargo run -p cimwright-cli -- serve --help      a server of your own",
         "cargo run -p cimwright-cli -- explain CWDISK1016     any reason the server can give",
         "docs/hyper-v.md              which methods of Hyper-V are there",
-    ] {
-        term::note(text);
-    }
+    ]);
 }

@@ -9,7 +9,7 @@ use cimwright_jobs::{
     Jobs, JobsConfig, JobsError, ManualClock, RequestedState, Schedule, ScheduleMistake, Step, StepContext,
     StepError, Zone,
 };
-use cimwright_store::MemoryStore;
+use cimwright_store::{BrittleStore, MemoryStore};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -85,6 +85,15 @@ fn later(length: Duration) -> Option<DateTime> {
 }
 
 async fn open(store: Arc<MemoryStore>, clock: Arc<ManualClock>, words: &[&'static str]) -> House {
+    open_over(store.clone(), store, clock, words).await
+}
+
+async fn open_over(
+    over: Arc<dyn JobStore>,
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    words: &[&'static str],
+) -> House {
     let script = Script::default();
     script.0.lock().unwrap().extend(words);
     let mut kinds = JobKinds::new();
@@ -99,7 +108,7 @@ async fn open(store: Arc<MemoryStore>, clock: Arc<ManualClock>, words: &[&'stati
         zone: Some(Zone::utc()),
         ..JobsConfig::default()
     };
-    let jobs = Jobs::open(store.clone(), clock.clone(), kinds, config).await.unwrap();
+    let jobs = Jobs::open(over, clock.clone(), kinds, config).await.unwrap();
     House { jobs, clock, store, script }
 }
 
@@ -368,4 +377,32 @@ async fn a_schedule_that_cannot_be_followed_starts_nothing() {
     let refused =
         h.jobs.configure(id, &settings(Schedule { job_run_times: 1, ..daily(1) })).await.unwrap_err();
     assert!(matches!(refused, JobsError::BadSchedule(ScheduleMistake::RunOften)), "{refused}");
+}
+
+/// A store that fails for a moment, just when a job is due or over, does not make the server forget it.
+#[tokio::test]
+async fn a_look_that_fails_is_repeated() {
+    for broken in ["due", "next_due", "claim"] {
+        let (store, clock) = (Arc::<MemoryStore>::default(), Arc::new(ManualClock::new(noon())));
+        let brittle = Arc::new(BrittleStore::new(Arc::clone(&store)));
+        let h = open_over(brittle.clone(), store, clock, &[]).await;
+        let at = |start| Schedule { scheduled_start_time: later(start), ..Schedule::default() };
+        let soon = h.start(at(HOUR)).await;
+        let over = h.start(Schedule { until_time: later(HOUR), ..at(HOUR / 2) }).await;
+        let held = h.jobs.change_state(over, RequestedState::Suspend, "bert", None).await.unwrap();
+        assert_eq!(held, ChangeOutcome::Done);
+        let distant = h.start(at(5 * HOUR)).await;
+        brittle.fail_at([broken]);
+        h.clock.advance(HOUR);
+        let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+        while brittle.failures() == 0 {
+            assert!(tokio::time::Instant::now() < limit, "nobody looks");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        brittle.fail_at([]);
+        h.until_state(soon, JobState::Completed).await;
+        h.until_state(over, JobState::Terminated).await;
+        h.clock.advance(4 * HOUR);
+        h.until_state(distant, JobState::Completed).await;
+    }
 }

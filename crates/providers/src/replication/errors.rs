@@ -132,6 +132,11 @@ pub fn is_about_a_volume(reason: &ErrorDetail) -> bool {
         .any(|entry| reason.message_id == entry.id)
 }
 
+/// Whether another computer said that it has nothing of what was to be ended there. That it cannot be asked is something else.
+pub fn is_gone_there(reason: &ErrorDetail) -> bool {
+    reason.message_id == REMOTE && reason.code == 5
+}
+
 /// The reason when nothing is known about what another computer did.
 pub const SILENT: &str = c::COMPUTER_SILENT.id;
 /// The reason when another computer refused.

@@ -9,6 +9,7 @@ mod apart;
 mod certificates;
 mod coverage;
 mod crash;
+mod ending;
 mod faults;
 mod frozen;
 mod groups;

@@ -5,11 +5,11 @@ mod listener;
 mod story;
 mod volume;
 
-use super::{Options, free_space};
+use super::{Options, free_space, say_what_to_try, stage, too_little};
 use crate::failure::{Failure, Result};
 use crate::scratch::Scratch;
-use crate::server::{self, Profile, Server, Setup, Signal};
-use crate::{install, process, term};
+use crate::server::{self, Server, Setup, Signal};
+use crate::{install, term};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use volume::Volume;
@@ -36,36 +36,11 @@ struct Computer {
 
 /// Plays the story.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let whole = Instant::now();
-    term::heading("Getting ready");
-    install::packages(&[install::QEMU_IMG, install::MKE2FS, install::DEBUGFS], options.may_install)?;
-    install::storage_daemon(options.may_install)?;
-    let version = process::read(std::process::Command::new("qemu-storage-daemon").arg("--version"))?;
-    term::done(version.lines().next().unwrap_or("qemu-storage-daemon"), None);
-    let start = Instant::now();
-    term::note("building cimwright (the first time takes a few minutes) …");
-    let binary = server::build(if options.dev { Profile::Dev } else { Profile::Release })?;
-    term::done("built cimwright", Some(start.elapsed()));
-
-    let after_build = Instant::now();
-    let mut scratch = Scratch::new("cimwright-demo-")?;
-    if options.keep {
-        scratch.keep();
-    }
-    let outcome = play(options, &binary, &mut scratch);
-    let place = scratch.path().to_owned();
-    drop(scratch);
-    if options.keep {
-        term::note(format_args!("everything is still in {}", place.display()));
-    } else {
-        term::done(format_args!("removed {}", place.display()), None);
-    }
-    outcome?;
-    term::note(format_args!(
-        "the story took {}, with the build {}",
-        term::seconds(after_build.elapsed()),
-        term::seconds(whole.elapsed())
-    ));
+    let needed = || {
+        install::packages(&[install::QEMU_IMG, install::MKE2FS, install::DEBUGFS], options.may_install)?;
+        install::storage_daemon(options.may_install)
+    };
+    stage(options, "qemu-storage-daemon", needed, |binary, scratch| play(options, binary, scratch))?;
     try_next();
     Ok(())
 }
@@ -75,12 +50,7 @@ fn play(options: &Options, binary: &Path, scratch: &mut Scratch) -> Result<()> {
     let fast = options.fast || room < 2 * SIZE + SLACK;
     let size = if fast { SIZE_WHEN_FAST } else { SIZE };
     if room < 2 * size + SLACK {
-        return Err(Failure::Server(format!(
-            "there are only {} free in {}; the demonstration needs {}. Set TMPDIR to a directory with more room",
-            term::size(room),
-            scratch.path().display(),
-            term::size(2 * size + SLACK)
-        )));
+        return Err(too_little(room, 2 * size + SLACK, scratch));
     }
     if fast != options.fast {
         term::note(format_args!("only {} are free here: a smaller volume, as with --fast", term::size(room)));
@@ -177,16 +147,13 @@ impl Computer {
 }
 
 fn try_next() {
-    term::heading("What to try next");
-    for text in [
+    say_what_to_try(&[
         "cargo xtask demo replica --keep      the same, and look at the volumes, the logs and the state afterwards",
         "cargo xtask drill replica            the same a hundred times, with checks: kills on either side under load",
         "cargo xtask bench --only replica     what it costs",
         "cargo run -p cimwright-cli -- help replica      the commands of your own",
         "docs/storage-replica.md              what is there, and what is not",
-    ] {
-        term::note(text);
-    }
+    ]);
 }
 
 /// What the story needs to know of the volume.

@@ -5,6 +5,7 @@ use crate::args::ConnectArgs;
 use crate::exit::{CliError, Exit, remark};
 use crate::session::Session;
 use cimwright_cim::{Catalogue, Param};
+use cimwright_client::replica::End;
 
 /// Stop copying; writes go on and are remembered
 #[derive(clap::Args)]
@@ -78,10 +79,7 @@ pub(super) async fn suspend(args: SuspendArgs, catalogues: &[&Catalogue]) -> Res
     let source = found.source;
     let call = Call {
         method: "SuspendGroup",
-        params: vec![
-            Param::new("ComputerName", source.computer.as_str()),
-            Param::new("Name", source.group.as_str()),
-        ],
+        params: of_source(&source),
         done: format!("{} on {} copies nothing until it is resumed.", source.group, source.computer),
         wait: false,
     };
@@ -96,10 +94,7 @@ pub(super) async fn resume(args: ResumeArgs, catalogues: &[&Catalogue]) -> Resul
     let source = found.source;
     let call = Call {
         method: "SyncGroup",
-        params: vec![
-            Param::new("ComputerName", source.computer.as_str()),
-            Param::new("Name", source.group.as_str()),
-        ],
+        params: of_source(&source),
         done: format!("{} on {} is replicated; both sides are the same.", source.group, source.computer),
         wait: args.wait,
     };
@@ -159,13 +154,7 @@ pub(super) async fn rm(args: RmArgs, catalogues: &[&Catalogue]) -> Result<Exit, 
             )
             .advise("without --keep-groups the group itself is removed"));
         }
-        let call = Call {
-            method: "RemoveSrGroup",
-            params: vec![Param::new("Name", group.name.as_str())],
-            done: format!("{} is removed; its volumes keep their data.", group.name),
-            wait: args.wait,
-        };
-        return carry_out(&session, &replication, call, catalogues).await;
+        return carry_out(&session, &replication, remove_group(&group.name, args.wait), catalogues).await;
     }
     let (found, local) = partnership(&replication, Some(&args.group)).await?;
     let (source, destination) = (&found.source, &found.destination);
@@ -197,12 +186,21 @@ pub(super) async fn rm(args: RmArgs, catalogues: &[&Catalogue]) -> Result<Exit, 
     let Some(group) = local.filter(|_| args.force && !args.keep_groups && ended == Exit::Ok) else {
         return Ok(ended);
     };
-    let call = Call {
-        method: "RemoveSrGroup",
-        params: vec![Param::new("Name", group.name.as_str())],
-        done: format!("{} is removed; its volumes keep their data.", group.name),
-        wait: args.wait,
-    };
     remark("The group of the other side is still there: remove it there with `cimwright replica rm`.");
-    carry_out(&session, &replication, call, catalogues).await
+    carry_out(&session, &replication, remove_group(&group.name, args.wait), catalogues).await
+}
+
+/// The removal of a group of the computer that is asked.
+fn remove_group(name: &str, wait: bool) -> Call<'_> {
+    Call {
+        method: "RemoveSrGroup",
+        params: vec![Param::new("Name", name)],
+        done: format!("{name} is removed; its volumes keep their data."),
+        wait,
+    }
+}
+
+/// The parameters that name the source.
+fn of_source(source: &End) -> Vec<Param> {
+    vec![Param::new("ComputerName", source.computer.as_str()), Param::new("Name", source.group.as_str())]
 }

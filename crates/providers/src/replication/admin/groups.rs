@@ -83,7 +83,7 @@ pub(super) fn mode(call: &MethodCall) -> Result<Option<Mode>, ErrorDetail> {
 fn removal(shared: &Shared, call: &MethodCall, parameter: &str, wipe: bool) -> Handled {
     let model = shared.model();
     let group = group(shared, &model, call, parameter)?;
-    alone(&model, group)?;
+    alone(&model, group.id, &group.name)?;
     let order = RemoveGroup { group: group.id, name: group.name.clone(), wipe };
     let touched = vec![(instances::group_path(&group.name), EXCLUSIVE_USE)];
     Ok(Answer::Job(planned(&order, format!("Remove the replication group {}", group.name), touched)))

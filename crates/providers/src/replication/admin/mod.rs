@@ -18,7 +18,7 @@ mod unsupported;
 mod volumes;
 
 use super::jobs::EXCLUSIVE_USE;
-use super::model::{Group, Model, Partition};
+use super::model::{Group, Model, Partition, Partnership};
 use super::service::{Answer, Handled, Shared};
 use super::{errors, instances};
 use crate::replication::guid::Guid;
@@ -196,13 +196,10 @@ fn group<'m>(
 }
 
 /// Makes sure that a group has no partner.
-fn alone(model: &Model, group: &Group) -> Result<(), ErrorDetail> {
-    match model.partnership_of(group.id) {
+pub(super) fn alone(model: &Model, group: Guid, name: &str) -> Result<(), ErrorDetail> {
+    match model.partnership_of(group).map(Partnership::there) {
         None => Ok(()),
-        Some(p) => {
-            let partner = if p.is_source { &p.destination } else { &p.source };
-            Err(errors::group_in_partnership(&group.name, &partner.group, &partner.computer))
-        }
+        Some(partner) => Err(errors::group_in_partnership(name, &partner.group, &partner.computer)),
     }
 }
 

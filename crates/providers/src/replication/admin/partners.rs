@@ -27,7 +27,7 @@ pub(super) fn create(shared: &Shared, call: &MethodCall) -> Handled {
     engine(shared, call)?;
     let model = shared.model();
     let group = group(shared, &model, call, "SourceRGName")?;
-    alone(&model, group)?;
+    alone(&model, group.id, &group.name)?;
     let computer = required(call, "DestinationComputerName")?;
     if shared.computers.is_local(computer) {
         return Err(errors::one_computer(call.method.as_str(), shared.computer()).into());
@@ -67,7 +67,7 @@ pub(super) fn wvr_create(shared: &Shared, call: &MethodCall) -> Handled {
     engine(shared, call)?;
     let model = shared.model();
     let group = group(shared, &model, call, "SourceReplicationGroupName")?;
-    alone(&model, group)?;
+    alone(&model, group.id, &group.name)?;
     let computer = required(call, "TargetComputerName")?;
     if shared.computers.is_local(computer) {
         return Err(errors::one_computer(call.method.as_str(), shared.computer()).into());
@@ -116,7 +116,7 @@ pub(super) async fn create_topology(shared: &Arc<Shared>, call: &MethodCall) -> 
     let model = shared.model();
     let (here, group) = match model.group(name) {
         Some(group) => {
-            alone(&model, group)?;
+            alone(&model, group.id, &group.name)?;
             (None, group.id)
         }
         None => {
@@ -263,7 +263,7 @@ pub(super) async fn initialize(shared: &Arc<Shared>, call: &MethodCall) -> Handl
     if model.partnership_of(group.id).is_some_and(|p| p.id == id) {
         return done();
     }
-    alone(&model, group)?;
+    alone(&model, group.id, &group.name)?;
     let sets = guids(call, "ReplicaSetIds")?;
     let count = model.volumes(group.id).count();
     if sets.len() != count {
@@ -288,6 +288,8 @@ pub(super) async fn initialize(shared: &Arc<Shared>, call: &MethodCall) -> Handl
         .state
         .change(move |model| {
             let local = partnership.local_group;
+            // Somebody else may have been faster.
+            alone(model, local, &partnership.destination.group)?;
             let volumes = model.partitions.iter_mut().filter(|p| p.group == Some(local));
             for (volume, set) in volumes.zip(sets) {
                 volume.replica_set = Some(set);

@@ -119,7 +119,7 @@ pub(super) fn compare(shared: &Shared, call: &MethodCall) -> Handled {
     let model = shared.model();
     let group = group(shared, &model, call, "ReplicationGroupName")?;
     if call.bool("IsNewPartner") == Some(true) {
-        super::alone(&model, group)?;
+        super::alone(&model, group.id, &group.name)?;
     }
     vector.fits(&model, group)?;
     let is_new = model.partnership_of(group.id).is_none();

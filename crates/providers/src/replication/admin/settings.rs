@@ -57,7 +57,7 @@ async fn carry_out(
     };
     // What a partner must know is changed with the partner: SetPartnershipModifyPartnership.
     if change != texts_only || log_size.is_some() {
-        alone(&model, group)?;
+        alone(&model, group.id, &group.name)?;
     }
     let count = model.volumes(group.id).count();
     if change.write_consistency == Some(true) && count > 1 {

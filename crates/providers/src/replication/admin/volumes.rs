@@ -141,7 +141,7 @@ fn free_to_change(model: &Model, group: &Group, call: &MethodCall) -> Result<(),
     let of_destination = call.bool("IsPrimary") == Some(false);
     match model.partnership_of(group.id) {
         Some(p) if !p.is_source && of_destination => Ok(()),
-        _ => alone(model, group),
+        _ => alone(model, group.id, &group.name),
     }
 }
 

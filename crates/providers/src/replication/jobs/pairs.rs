@@ -1,11 +1,11 @@
 //! Giving a partnership further volumes, and taking some away: a volume of each side at a time.
 
 use super::partner::{Follow, ask_partner, embedded};
-use super::verify::{Joining, Verify, free, join, verified};
+use super::verify::{Joining, Verify, fits_log, free, join, verified};
 use crate::replication::guid::Guid;
 use crate::replication::model::End;
 use crate::replication::service::Shared;
-use crate::replication::{errors, instances, log};
+use crate::replication::{errors, instances};
 use async_trait::async_trait;
 use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Param, Value};
@@ -151,15 +151,7 @@ impl Step for Record {
                 }
                 free(model, &volumes, order.group)?;
                 join(model, order.group, &volumes, &order.volumes);
-                let needed = log::needed(model.volumes(order.group).map(|p| p.size));
-                match model.log(order.group) {
-                    Some(log) if log.size < needed => Err(errors::log_too_small(
-                        &order.here.group,
-                        &log.size.to_string(),
-                        &needed.to_string(),
-                    )),
-                    _ => Ok(()),
-                }
+                fits_log(model, order.group, &order.here.group)
             })
             .await?;
         self.shared.sessions.nudge();
@@ -217,7 +209,7 @@ impl Step for Part {
         let (shared, order) = (&self.shared, Arc::clone(&self.order));
         match remove_there(shared, &order.there, vec![instances::shown(order.set)]).await {
             // There it is gone already.
-            Err(reason) if reason.code == 5 => {}
+            Err(reason) if errors::is_gone_there(&reason) => {}
             other => other?,
         }
         let change = move |model: &mut crate::replication::model::Model| {

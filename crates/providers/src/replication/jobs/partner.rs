@@ -1,5 +1,6 @@
 //! Making partners, following the copy between them, and ending a partnership.
 
+use crate::replication::admin::alone;
 use crate::replication::guid::Guid;
 use crate::replication::model::{End, Group, Mode, Partnership};
 use crate::replication::service::Shared;
@@ -145,7 +146,8 @@ impl Step for Prepare {
         if self.shared.model().partnerships.iter().any(|p| p.id == order.id) {
             return Ok(());
         }
-        match dissolve_there(&self.shared, &order.source, &order.destination).await {
+        let there = &order.destination.computer;
+        match dissolve_at(&self.shared, there, &order.source, &order.destination).await {
             // It may not have got there at all.
             Err(reason) if reason.code == 5 => Ok(()),
             other => other,
@@ -190,6 +192,8 @@ impl Step for Record {
                 if let Some(made) = model.partnerships.iter().find(|p| p.id == order.id) {
                     return Ok(made.clone());
                 }
+                // Another job may have been faster.
+                alone(model, order.group, &order.source.group)?;
                 let Some(group) = model.groups.iter_mut().find(|g| g.id == order.group) else {
                     return Err(errors::group_missing(&order.source.group, &computer));
                 };
@@ -375,10 +379,13 @@ impl Step for Dissolve {
 
     async fn run(&self, _context: &StepContext) -> Result<String, StepError> {
         let order = &self.order;
-        match dissolve_there(&self.shared, &order.source, &order.destination).await {
+        // Either side can be asked; when the step is repeated, this one may have ended it.
+        let model = self.shared.model();
+        let there = model.partnership(order.id).map_or(&order.destination, |p| p.there());
+        match dissolve_at(&self.shared, &there.computer, &order.source, &order.destination).await {
             Ok(()) => {}
             // There it is ended already.
-            Err(reason) if reason.code == 5 => {}
+            Err(reason) if errors::is_gone_there(&reason) => {}
             Err(_) if order.ignore_failure => {}
             Err(reason) => return Err(reason.into()),
         }
@@ -412,13 +419,18 @@ pub async fn end(shared: &Arc<Shared>, id: Guid) -> Result<(), ErrorDetail> {
         .await
 }
 
-async fn dissolve_there(shared: &Shared, source: &End, destination: &End) -> Result<(), ErrorDetail> {
+async fn dissolve_at(
+    shared: &Shared,
+    computer: &str,
+    source: &End,
+    destination: &End,
+) -> Result<(), ErrorDetail> {
     let params = vec![
         Param::new("SourceReplicationGroupName", source.group.as_str()),
         Param::new("TargetReplicationGroupName", destination.group.as_str()),
         Param::new("TargetComputerName", destination.computer.as_str()),
     ];
-    ask_partner(shared, &destination.computer, "WvrRemoveReplicationPartnership", params).await.map(|_| ())
+    ask_partner(shared, computer, "WvrRemoveReplicationPartnership", params).await.map(|_| ())
 }
 
 pub(super) async fn ask_partner(

@@ -3,6 +3,7 @@
 
 use super::clear::wipe_log;
 use crate::disk::jobs::toolbox::blocking;
+use crate::replication::admin::alone;
 use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::model::Group;
@@ -68,10 +69,7 @@ impl Step for Forget {
             .change(move |model| {
                 let at = model.groups.iter().position(|g| g.id == order.group);
                 let Some(at) = at else { return Err(errors::group_missing(&order.name, &computer)) };
-                if let Some(p) = model.partnership_of(order.group) {
-                    let partner = if p.is_source { &p.destination } else { &p.source };
-                    return Err(errors::group_in_partnership(&order.name, &partner.group, &partner.computer));
-                }
+                alone(model, order.group, &order.name)?;
                 Ok(model.groups.remove(at))
             })
             .await?;

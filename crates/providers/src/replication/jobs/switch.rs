@@ -6,7 +6,7 @@
 //! step repeats without harm, brings the rest about.
 
 use super::partner::{Follow, ask_partner};
-use crate::replication::engine::SyncMarker;
+use crate::disk::jobs::toolbox::blocking;
 use crate::replication::guid::Guid;
 use crate::replication::model::{End, Mode, Model, Partition, Partnership};
 use crate::replication::service::Shared;
@@ -253,7 +253,7 @@ impl Step for Promote {
         }
         let (handed, settings): (HandedOver, Settings) =
             (earlier(context, "demote"), earlier(context, "check"));
-        become_source(&self.shared, &self.order, &handed, settings, self.alone).await?;
+        become_source(&self.shared, &self.order, handed, settings, self.alone).await?;
         Ok(String::new())
     }
 
@@ -266,7 +266,7 @@ impl Step for Promote {
 async fn become_source(
     shared: &Arc<Shared>,
     order: &Arc<SwitchSource>,
-    handed: &HandedOver,
+    handed: HandedOver,
     settings: Settings,
     alone: bool,
 ) -> Result<(), ErrorDetail> {
@@ -278,21 +278,10 @@ async fn become_source(
     }
     let volumes: Vec<Partition> = model.volumes(order.group).cloned().collect();
     let _rest = shared.sessions.rest(volumes.iter().map(|v| v.id).collect(), Manner::Anyhow).await?;
-    for volume in &volumes {
-        let looks = volume.replica_set.and_then(|set| handed.looks.get(&set));
-        let unsealed =
-            |marker: SyncMarker| marker.break_seal().map_err(|e| errors::state_unwritable(&e.to_string()));
-        match looks {
-            Some(looks) => session::seal(shared, volume, looks)?,
-            // A device, or nobody could tell: the seal will not be believed, and says why.
-            None if handed.generation > 0 => session::seal(shared, volume, session::UNKNOWN)?,
-            // A side that handed over and gets its part back has sealed itself.
-            None if alone => unsealed(session::marker(shared, volume.id))?,
-            None => {}
-        }
-    }
-    let (id, order, generation) =
-        (partnership.id, Arc::clone(order), handed.generation.max(partnership.generation + 1));
+    let (id, generation) = (partnership.id, handed.generation.max(partnership.generation + 1));
+    let sides = Arc::clone(shared);
+    blocking(move || volumes.iter().try_for_each(|volume| hand_on(&sides, volume, &handed, alone))).await?;
+    let order = Arc::clone(order);
     shared
         .state
         .change(move |model| {
@@ -313,6 +302,20 @@ async fn become_source(
             Ok(())
         })
         .await
+}
+
+/// Notes down how a volume was left that this side takes over. Blocks for the disk.
+fn hand_on(shared: &Shared, volume: &Partition, handed: &HandedOver, alone: bool) -> Result<(), ErrorDetail> {
+    match volume.replica_set.and_then(|set| handed.looks.get(&set)) {
+        Some(looks) => session::seal(shared, volume, looks),
+        // A device, or nobody could tell: the seal will not be believed, and says why.
+        None if handed.generation > 0 => session::seal(shared, volume, session::UNKNOWN),
+        None if alone => session::marker(shared, volume.id)
+            .break_seal()
+            .map_err(|e| errors::state_unwritable(&e.to_string())),
+        // A side that handed over and gets its part back has sealed itself.
+        None => Ok(()),
+    }
 }
 
 /// Makes this side the destination: what the other one asks that becomes the source. A side that is it already has nothing to do.

@@ -154,7 +154,7 @@ impl MakeThere {
         let order = &self.order;
         let ask = vec![Param::new("Name", order.name.as_str())];
         let answer = match ask_partner(&self.shared, &order.computer, "GetGroup", ask).await {
-            Err(reason) if reason.code == 5 && reason.message_id == errors::REMOTE => return Ok(false),
+            Err(reason) if errors::is_gone_there(&reason) => return Ok(false),
             answer => answer?,
         };
         let group = embedded(answer.get("Output")).into_iter().next();

@@ -1,11 +1,11 @@
 //! Looking at the volumes that are to join a group, and noting them down once everything else is done.
 
 use crate::disk::jobs::toolbox::blocking;
-use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::model::{Model, Partition};
 use crate::replication::service::Shared;
 use crate::replication::volume::{self, Volume};
+use crate::replication::{errors, log};
 use async_trait::async_trait;
 use cimwright_sdk::cim::ErrorDetail;
 use cimwright_sdk::jobs::{Progress, Step, StepContext, StepError};
@@ -93,6 +93,20 @@ pub fn free(model: &Model, volumes: &[Volume], group: Guid) -> Result<(), ErrorD
         }
     }
     Ok(())
+}
+
+/// Makes sure that the log of a group is large enough for the volumes it has by now.
+///
+/// # Errors
+/// When it is not.
+pub fn fits_log(model: &Model, group: Guid, name: &str) -> Result<(), ErrorDetail> {
+    let needed = log::needed(model.volumes(group).map(|p| p.size));
+    match model.log(group) {
+        Some(log) if log.size < needed => {
+            Err(errors::log_too_small(name, &log.size.to_string(), &needed.to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Notes volumes down as those of a group, behind the ones it has. A record that is there keeps its identifier.

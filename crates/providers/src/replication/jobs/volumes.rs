@@ -1,9 +1,9 @@
 //! Adding volumes to a group.
 
-use super::verify::{Joining, Verify, free, join, verified};
+use super::verify::{Joining, Verify, fits_log, free, join, verified};
+use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::service::Shared;
-use crate::replication::{errors, log};
 use async_trait::async_trait;
 use cimwright_sdk::Order;
 use cimwright_sdk::cim::ErrorDetail;
@@ -70,13 +70,7 @@ impl Step for Record {
                 if group.write_consistency && count > 1 {
                     return Err(errors::write_order(&group.name, &count.to_string()));
                 }
-                let needed = log::needed(model.volumes(group.id).map(|p| p.size));
-                match model.log(group.id) {
-                    Some(log) if log.size < needed => {
-                        Err(errors::log_too_small(&group.name, &log.size.to_string(), &needed.to_string()))
-                    }
-                    _ => Ok(()),
-                }
+                fits_log(model, group.id, &group.name)
             })
             .await?;
         Ok(String::new())

@@ -163,8 +163,12 @@ impl Sessions {
     pub async fn end(&self) {
         let all = self.sides().keys().copied().collect();
         let rested = tokio::time::timeout(END_LIMIT, self.rest(all, Manner::Anyhow)).await;
-        if rested.is_err() {
-            tracing::warn!("some volumes did not come to rest in time; they will be copied as a whole");
+        match &rested {
+            Ok(Ok(_)) => {}
+            Ok(Err(reason)) => tracing::warn!("a volume is not left in order: {}", reason.message),
+            Err(_) => {
+                tracing::warn!("some volumes did not come to rest in time; they will be copied as a whole");
+            }
         }
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
@@ -203,6 +207,7 @@ async fn keep(shared: Weak<Shared>, settings: EngineSettings) {
         let Some(strong) = shared.upgrade() else { return };
         while tasks.try_join_next().is_some() {}
         running.retain(|_, task| !task.is_finished());
+        strong.sessions.sides().retain(|_, orders| !orders.is_closed());
         let model = strong.model();
         let volumes = model.partnerships.iter().flat_map(|p| model.volumes(p.local_group));
         for partition in volumes.filter(|p| !running.contains_key(&p.id)).collect::<Vec<_>>() {
@@ -239,7 +244,7 @@ async fn attend(
             publish(&strong, id, None);
             return;
         };
-        if !side.resting {
+        if !side.resting.is_so() {
             side.look_after(&strong, &settings, &model, &partition, &partnership).await;
             if let Some(copy) = side.begun.take() {
                 resync::follow(&strong, partnership.local_group, side.id, copy);
@@ -255,20 +260,20 @@ async fn attend(
         };
         match order {
             None | Some(Order::Look) => {}
-            Some(Order::GoOn) => side.resting = false,
-            Some(Order::Rest { manner, reply }) => {
+            Some(Order::GoOn(who)) => side.resting.end(who),
+            Some(Order::Rest { who, manner, reply }) => {
                 let Some(strong) = shared.upgrade() else { return };
                 let model = strong.model();
                 let done = match wanted(&model, side.id) {
                     Some((partition, partnership)) => {
-                        side.rest(&strong, &partition, &partnership, manner).await
+                        side.rest(&strong, &partition, &partnership, who, manner).await
                     }
                     None => Ok(()),
                 };
                 publish(&strong, side.id, Some(&side.status));
                 // Who asked may be gone; then nobody will let it go on.
                 if reply.send(done).is_err() {
-                    side.resting = false;
+                    side.resting.end(who);
                 }
             }
         }

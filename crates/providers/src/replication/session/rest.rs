@@ -16,13 +16,36 @@ pub(super) enum Order {
     Look,
     /// End the daemon and start none.
     Rest {
+        /// Who asks.
+        who: Guid,
         /// What must be true first.
         manner: Manner,
         /// Whether it rests. Dropped by who does not wait any more, and then it goes on.
         reply: oneshot::Sender<Result<(), ErrorDetail>>,
     },
-    /// Go on.
-    GoOn,
+    /// Go on, if it rests for this one.
+    GoOn(Guid),
+}
+
+/// For whom a volume rests; one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Resting(Option<Guid>);
+
+impl Resting {
+    /// Whether it does.
+    pub(super) fn is_so(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// From now on, for this one.
+    pub(super) fn begin(&mut self, who: Guid) {
+        self.0 = Some(who);
+    }
+
+    /// Not for this one any more. That of another one is not ended by it.
+    pub(super) fn end(&mut self, who: Guid) {
+        self.0 = self.0.filter(|one| *one != who);
+    }
 }
 
 /// How a side comes to rest.
@@ -39,6 +62,7 @@ pub enum Manner {
 #[derive(Debug)]
 pub struct Rest<'a> {
     sessions: &'a Sessions,
+    who: Guid,
     volumes: Vec<Guid>,
 }
 
@@ -49,12 +73,13 @@ impl Sessions {
     /// Why one of them cannot.
     pub async fn rest(&self, volumes: Vec<Guid>, manner: Manner) -> Result<Rest<'_>, ErrorDetail> {
         // From here on all of them go on when this ends early.
-        let rest = Rest { sessions: self, volumes };
+        let who = Guid::generate();
+        let rest = Rest { sessions: self, who, volumes };
         let mut replies = Vec::new();
         for volume in &rest.volumes {
             let (reply, told) = oneshot::channel();
             let sent = match self.sides().get(volume) {
-                Some(side) => side.send(Order::Rest { manner, reply }).is_ok(),
+                Some(side) => side.send(Order::Rest { who, manner, reply }).is_ok(),
                 None => false,
             };
             match (sent, manner) {
@@ -78,8 +103,42 @@ impl Drop for Rest<'_> {
     fn drop(&mut self) {
         for volume in &self.volumes {
             if let Some(side) = self.sessions.sides().get(volume) {
-                let _ = side.send(Order::GoOn);
+                let _ = side.send(Order::GoOn(self.who));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_ends_the_rest_of_another_one() {
+        let (one, other) = (Guid::generate(), Guid::generate());
+        let mut resting = Resting::default();
+        resting.begin(one);
+        resting.end(other);
+        assert!(resting.is_so());
+        resting.end(one);
+        assert!(!resting.is_so());
+    }
+
+    /// Who is refused, because a volume rests for another one, takes back nothing but what it asked for.
+    #[tokio::test]
+    async fn a_rest_that_is_refused_names_only_itself() {
+        let sessions = Sessions::new(None);
+        let volume = Guid::generate();
+        let (side, mut orders) = tokio::sync::mpsc::unbounded_channel();
+        sessions.sides().insert(volume, side);
+        let refusing = async {
+            let Some(Order::Rest { who, reply, .. }) = orders.recv().await else { panic!("an order") };
+            reply.send(Err(errors::not_same("/v", "something else is being done with it"))).unwrap();
+            let Some(Order::GoOn(named)) = orders.recv().await else { panic!("it is taken back") };
+            assert_eq!(named, who);
+        };
+        let asking = async { sessions.rest(vec![volume], Manner::Same).await.map(drop) };
+        let (refused, ()) = tokio::join!(asking, refusing);
+        assert_eq!(refused.unwrap_err().message_id, "CWREPL1430");
     }
 }

@@ -1,6 +1,6 @@
 //! One side of one volume: what has to be done next for it to be as it should.
 
-use super::rest::Manner;
+use super::rest::{Manner, Resting};
 use super::resync::Copy;
 use super::{EngineSettings, VolumeStatus, binding, marker, peer};
 use crate::disk::jobs::toolbox::blocking;
@@ -42,7 +42,7 @@ pub(super) struct Side {
     /// A copy that has just begun by itself.
     pub(super) begun: Option<Copy>,
     /// It has no daemon, and is to have none until somebody lets it go on.
-    pub(super) resting: bool,
+    pub(super) resting: Resting,
     pub(super) status: VolumeStatus,
 }
 
@@ -58,7 +58,7 @@ impl Side {
             heard: None,
             checked: None,
             begun: None,
-            resting: false,
+            resting: Resting::default(),
             status: VolumeStatus::default(),
         }
     }
@@ -118,9 +118,10 @@ impl Side {
         shared: &Shared,
         partition: &Partition,
         partnership: &Partnership,
+        who: Guid,
         manner: Manner,
     ) -> Result<(), ErrorDetail> {
-        if self.resting {
+        if self.resting.is_so() {
             return Err(errors::not_same(&self.path, "something else is being done with it"));
         }
         if partnership.is_source {
@@ -130,7 +131,7 @@ impl Side {
             }
         }
         self.end().await;
-        self.resting = true;
+        self.resting.begin(who);
         Ok(())
     }
 

@@ -1,31 +1,34 @@
-//! The one entrance to jobs for everybody else: start, look, change state, configure, remove.
+//! The one entrance to jobs for everybody else: start, look, change state ([`change`]), configure, remove. [`shared`] is what the
+//! drivers and the loops know of it.
 
-use crate::admit::{Admission, Refusal, admit};
+mod change;
+mod shared;
+
+pub use change::ChangeOutcome;
+pub(crate) use shared::Shared;
+
 use crate::clock::Clock;
 use crate::dispatch;
 use crate::driver::{Driver, WAITS_FOR_ROOM, begin, has_to_wait, waits_until};
-use crate::errors;
 use crate::lease::{Holder, Lease};
 use crate::live::{Live, LiveJobs};
 use crate::machine::{JobEvent, next};
 use crate::record::{
-    DEFAULT_TIME_BEFORE_REMOVAL, ElementKey, JobId, JobRecord, JobSettings, JobSpec, Progress, StateRequest,
+    DEFAULT_TIME_BEFORE_REMOVAL, ElementKey, JobId, JobRecord, JobSettings, JobSpec, Progress,
 };
 use crate::retention;
 use crate::schedule::{ScheduleMistake, Zone};
-use crate::state::{JobState, RequestedState};
+use crate::state::JobState;
 use crate::step::JobKinds;
 use crate::store::{JobCounts, JobFilter, JobStore, StoreError};
 use cimwright_cim::ErrorDetail;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-
 /// Limits and periods of the job service.
 #[derive(Clone, Debug)]
 pub struct JobsConfig {
@@ -102,19 +105,6 @@ pub enum JobsError {
     Store(#[from] StoreError),
 }
 
-/// The outcome of a request for another state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeOutcome {
-    /// The job is in the wanted state.
-    Done,
-    /// The request is stored and is being carried out.
-    Started,
-    /// It is refused; nothing was changed.
-    Refused(Refusal),
-    /// It could not be carried out within the TimeoutPeriod and was withdrawn.
-    NotInTime,
-}
-
 /// The job service. Cheap to clone.
 #[derive(Clone)]
 pub struct Jobs {
@@ -138,30 +128,6 @@ impl fmt::Debug for WeakJobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeakJobs").finish_non_exhaustive()
     }
-}
-
-/// What the service, the drivers and the loops share.
-pub(crate) struct Shared {
-    pub(crate) store: Arc<dyn JobStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) kinds: JobKinds,
-    pub(crate) config: JobsConfig,
-    pub(crate) holder: Holder,
-    pub(crate) live: LiveJobs,
-    pub(crate) permits: Arc<Semaphore>,
-    pub(crate) wake: Notify,
-    pub(crate) shutdown: watch::Sender<bool>,
-    pub(crate) zone: Zone,
-    /// No job is due before this moment; `None` if none is due at all.
-    next_due: Mutex<Option<SystemTime>>,
-    /// Whether runs of recurring jobs have gone to the history since it was last trimmed.
-    pub(crate) history_grew: AtomicBool,
-    /// Whether jobs may be waiting, with a counter so that a look that began earlier cannot clear a later mark.
-    backlog: AtomicU64,
-    has_backlog: AtomicBool,
-    unfinished: AtomicU64,
-    owners: Mutex<HashMap<JobId, String>>,
-    tasks: TaskTracker,
 }
 
 impl Jobs {
@@ -326,57 +292,6 @@ impl Jobs {
         Ok(page.into_iter().map(|record| self.freshen(record)).collect())
     }
 
-    /// Asks for another state and waits a while for it.
-    ///
-    /// `timeout` is the TimeoutPeriod: a Suspend that does not come about within it is withdrawn; a Terminate has that long to stop
-    /// in order before the engine is ended by force.
-    ///
-    /// # Errors
-    /// When there is no such job or the store fails.
-    pub async fn change_state(
-        &self,
-        id: JobId,
-        wanted: RequestedState,
-        by: &str,
-        timeout: Option<Duration>,
-    ) -> Result<ChangeOutcome, JobsError> {
-        let shared = &self.shared;
-        // Between the look and the request the job may move on; look again then.
-        for _ in 0..8 {
-            let record = self.load(id).await?.ok_or(JobsError::NotFound(id))?;
-            if wanted == RequestedState::Start && record.run.waits_for_its_time() {
-                if self.start_now(id).await? {
-                    return Ok(ChangeOutcome::Done);
-                }
-                continue;
-            }
-            match admit(record.run.state, wanted, record.run.cancellable) {
-                // A driver may be about to carry out another word; then this one takes it back.
-                Admission::AlreadySo
-                    if shared.live.get(id).is_some() && record.is_asked_otherwise(wanted) => {}
-                Admission::AlreadySo => return Ok(ChangeOutcome::Done),
-                Admission::Refuse(refusal) => return Ok(ChangeOutcome::Refused(refusal)),
-                Admission::Accept => {}
-            }
-            let now = shared.clock.now();
-            let request =
-                StateRequest { wanted, by: by.to_owned(), at: now, deadline: timeout.map(|t| now + t) };
-            let Some(_) = shared.store.request(id, Some(&request)).await? else { continue };
-            if let Some(live) = shared.live.get(id) {
-                live.ask(request);
-                return Ok(self.wait_for(id, &live, wanted, timeout).await);
-            }
-            let until = now + shared.config.lease;
-            let Some((lease, record)) = shared.store.claim(id, shared.holder, now, until).await? else {
-                // Taken between two lines, here or on another node; look again.
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                continue;
-            };
-            return self.change_idle(lease, (*record).clone(), &request).await;
-        }
-        Ok(ChangeOutcome::Started)
-    }
-
     /// Waits for the end of a job, at most `within`; the job as it is then. `None` if it is gone.
     ///
     /// # Errors
@@ -534,26 +449,6 @@ impl Jobs {
         Ok(due)
     }
 
-    /// Lets a job that waits for its time run without waiting. `false` if it does not wait any more.
-    async fn start_now(&self, id: JobId) -> Result<bool, JobsError> {
-        let shared = &self.shared;
-        let now = shared.clock.now();
-        let until = now + shared.config.lease;
-        let Some((lease, record)) = shared.store.claim(id, shared.holder, now, until).await? else {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            return Ok(false);
-        };
-        let mut run = record.run.clone();
-        let waited = run.waits_for_its_time();
-        if waited {
-            run.due = None;
-            WAITS_FOR_ROOM.clone_into(&mut run.status);
-        }
-        shared.store.release(&lease, &run).await?;
-        shared.mark_backlog();
-        Ok(waited)
-    }
-
     /// Removes what suspended jobs of an earlier process left in the file system; they stay suspended.
     async fn park_suspended(&self) -> Result<(), StoreError> {
         let filter = JobFilter { families: Vec::new(), unfinished_only: true };
@@ -599,108 +494,6 @@ impl Jobs {
             None => record,
         }
     }
-
-    /// Changes the state of a job that nobody drives; this process holds its lease for the moment.
-    async fn change_idle(
-        &self,
-        lease: Lease,
-        mut record: JobRecord,
-        request: &StateRequest,
-    ) -> Result<ChangeOutcome, JobsError> {
-        let shared = &self.shared;
-        let began = record.run.state != JobState::New || !record.run.steps.is_empty();
-        if request.wanted.is_end() && began {
-            // Something may have to be undone; that is the driver's work.
-            record.request = Some(request.clone());
-            let live = shared.spawn_driver(record, lease, None, false);
-            let timeout = request.deadline.and_then(|d| d.duration_since(request.at).ok());
-            return Ok(self.wait_for(live.0, &live.1, request.wanted, timeout).await);
-        }
-        let event = match request.wanted {
-            RequestedState::Start => JobEvent::Resume,
-            RequestedState::Suspend => JobEvent::Suspend,
-            RequestedState::Service => JobEvent::Hold,
-            RequestedState::Terminate => JobEvent::EndStop,
-            RequestedState::Kill => JobEvent::Kill,
-        };
-        let Ok(state) = next(record.run.state, event) else {
-            shared.store.release(&lease, &record.run).await?;
-            return Ok(ChangeOutcome::Refused(Refusal::NoSuchTransition));
-        };
-        let now = shared.clock.now();
-        record.run.state = state;
-        record.run.changed = Some(now);
-        match request.wanted {
-            RequestedState::Terminate | RequestedState::Kill => {
-                let reason = if request.wanted == RequestedState::Kill {
-                    errors::killed(&record.spec, &request.by)
-                } else {
-                    errors::terminated(&record.spec, &request.by)
-                };
-                record.run.status = reason.message.clone();
-                record.run.errors = vec![reason];
-                record.run.finished = Some(now);
-                record.run.cancellable = false;
-                shared.store.record(&lease, &record.run).await?;
-                shared.job_ended(&record);
-            }
-            RequestedState::Start => {
-                WAITS_FOR_ROOM.clone_into(&mut record.run.status);
-                record.run.due = None;
-                shared.store.release(&lease, &record.run).await?;
-                shared.mark_backlog();
-            }
-            RequestedState::Suspend | RequestedState::Service => {
-                record.run.status = format!("{state} at the request of {}", request.by);
-                shared.store.release(&lease, &record.run).await?;
-            }
-        }
-        Ok(ChangeOutcome::Done)
-    }
-
-    async fn wait_for(
-        &self,
-        id: JobId,
-        live: &Live,
-        wanted: RequestedState,
-        timeout: Option<Duration>,
-    ) -> ChangeOutcome {
-        let mut states = live.states();
-        // A Terminate is undone after its time is up, and that takes a moment too.
-        let patience = match timeout {
-            Some(limit) => limit.min(Duration::from_secs(30)) + Duration::from_millis(250),
-            None => self.shared.config.change_wait,
-        };
-        let deadline = Instant::now() + patience;
-        loop {
-            let state = *states.borrow_and_update();
-            let reached = match wanted {
-                RequestedState::Start => matches!(state, JobState::Starting | JobState::Running),
-                RequestedState::Suspend => state == JobState::Suspended,
-                RequestedState::Service => state == JobState::Service,
-                RequestedState::Terminate => state == JobState::Terminated,
-                RequestedState::Kill => state == JobState::Killed,
-            };
-            if reached {
-                return ChangeOutcome::Done;
-            }
-            if state.is_finished() {
-                return ChangeOutcome::Refused(Refusal::Finished);
-            }
-            if tokio::time::timeout_at(deadline, states.changed()).await.is_err() {
-                break;
-            }
-        }
-        let suspending = matches!(wanted, RequestedState::Suspend | RequestedState::Service);
-        if timeout.is_some_and(|t| t <= Duration::from_secs(30)) && suspending {
-            // The driver has withdrawn it; drop it from the store too, so that a restart does not carry it out.
-            if let Err(error) = self.shared.store.request(id, None).await {
-                tracing::warn!(job = %id, %error, "cannot clear a request that was not met in time");
-            }
-            return ChangeOutcome::NotInTime;
-        }
-        ChangeOutcome::Started
-    }
 }
 
 /// What a job is doing and how far it is in bytes: the classes have a property for the share only.
@@ -709,91 +502,4 @@ fn with_bytes(title: String, progress: Progress) -> String {
         return title;
     }
     format!("{title} ({} of {} bytes)", progress.done, progress.total)
-}
-
-impl Shared {
-    /// Starts a driver and returns the line to it.
-    pub(crate) fn spawn_driver(
-        self: &Arc<Self>,
-        record: JobRecord,
-        lease: Lease,
-        permit: Option<OwnedSemaphorePermit>,
-        fresh: bool,
-    ) -> (JobId, Arc<Live>) {
-        let id = record.id();
-        let live = Arc::new(Live::new(record.run.state));
-        live.set_progress(record.run.progress);
-        self.live.insert(id, Arc::clone(&live));
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(id, record.spec.owner.clone());
-        let shared = Arc::clone(self);
-        let driver = Driver::new(Arc::clone(self), record, lease, Arc::clone(&live), permit);
-        self.tasks.spawn(async move {
-            driver.drive(fresh).await;
-            shared.owners.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            shared.wake.notify_one();
-        });
-        (id, live)
-    }
-
-    /// How many jobs of each owner this process drives.
-    pub(crate) fn running_by_owner(&self) -> HashMap<String, usize> {
-        let mut counts = HashMap::new();
-        for owner in self.owners.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            *counts.entry(owner.clone()).or_default() += 1;
-        }
-        counts
-    }
-
-    /// Called once for every job that has ended.
-    pub(crate) fn job_ended(&self, record: &JobRecord) {
-        let _ = self.unfinished.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
-        let errors = record.run.errors.first().map(|e| e.message_id.as_str());
-        tracing::info!(job = %record.id(), name = %record.spec.name, state = %record.run.state, error = errors, "job ended");
-    }
-
-    /// There is a job that is due at this moment.
-    pub(crate) fn expect_due(&self, at: SystemTime) {
-        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
-        if next.is_none_or(|known| at < known) {
-            *next = Some(at);
-            // The dispatcher may be asleep until a later moment.
-            self.wake.notify_one();
-        }
-    }
-
-    /// As [`Shared::expect_due`], for the dispatcher, which is awake.
-    pub(crate) fn keep_due(&self, at: SystemTime) {
-        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = Some(next.map_or(at, |known| known.min(at)));
-    }
-
-    /// The moment before which no job is due, which it forgets if it has come.
-    pub(crate) fn take_next_due(&self, now: SystemTime) -> bool {
-        self.next_due.lock().unwrap_or_else(PoisonError::into_inner).take_if(|at| *at <= now).is_some()
-    }
-
-    /// The moment before which no job is due; `None` if none is due at all.
-    pub(crate) fn next_due(&self) -> Option<SystemTime> {
-        *self.next_due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn mark_backlog(&self) {
-        self.backlog.fetch_add(1, Ordering::AcqRel);
-        self.has_backlog.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// To be taken before looking for waiting jobs, and given to [`Shared::clear_backlog`] when none was found.
-    pub(crate) fn backlog_mark(&self) -> u64 {
-        self.backlog.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn clear_backlog(&self, mark: u64) {
-        self.has_backlog.store(false, Ordering::Release);
-        // Somebody queued a job after the look began: the look says nothing about it.
-        if self.backlog.load(Ordering::Acquire) != mark {
-            self.has_backlog.store(true, Ordering::Release);
-            self.wake.notify_one();
-        }
-    }
 }
