@@ -7,6 +7,7 @@ use cimwright_server::auth::Thumbprint;
 use cimwright_server::auth::users::{Credentials, UsersFile};
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
+use std::path::PathBuf;
 
 /// Manage the users of a server; takes effect on a running one.
 #[derive(Debug, Args)]
@@ -102,15 +103,4 @@ fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
-}
-
-/// The first line of standard input.
-fn read_password() -> Result<String, Box<dyn Error>> {
-    let mut password = String::new();
-    std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password)?;
-    let password = password.lines().next().unwrap_or_default();
-    if password.is_empty() {
-        return Err("standard input holds no password; try: echo SECRET | cimwright user add …".into());
-    }
-    Ok(password.to_owned())
 }
