@@ -294,8 +294,12 @@ pub(crate) async fn fill_and_settle(store: &dyn JobStore, outbox: &dyn Outbox) {
 
 pub(crate) async fn registrations_are_kept_and_replaced(factory: &impl OutboxFactory) {
     let (store, outbox) = factory.open().await;
-    let mut all =
-        [entry(3, EntryKind::Filter), entry(1, EntryKind::Destination), entry(2, EntryKind::Subscription)];
+    let mut all = [
+        entry(3, EntryKind::Filter),
+        entry(1, EntryKind::Destination),
+        entry(2, EntryKind::Subscription),
+        entry(4, EntryKind::Settings),
+    ];
     for entry in &all {
         outbox.register(entry).await.unwrap();
     }
@@ -305,7 +309,7 @@ pub(crate) async fn registrations_are_kept_and_replaced(factory: &impl OutboxFac
     assert_eq!(format!("{found:?}"), format!("{all:?}"));
     assert!(outbox.unregister(all[0].id).await.unwrap());
     assert!(!outbox.unregister(all[0].id).await.unwrap());
-    assert_eq!(outbox.entries().await.unwrap().len(), 2);
+    assert_eq!(outbox.entries().await.unwrap().len(), 3);
     assert!(outbox.queue(all[1].id).await.unwrap().is_some());
     assert!(outbox.queue(all[2].id).await.unwrap().is_none(), "only destinations have queues");
     store.close().await;

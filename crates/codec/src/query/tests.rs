@@ -429,3 +429,22 @@ proptest! {
         let _ = parse("WQL", &scraps.concat());
     }
 }
+
+#[test]
+fn a_filter_is_a_condition_without_a_query() {
+    let read = |text: &str| super::parse_filter("dmtf:fql", text);
+    let whole = |text: &str| parse("DMTF:CQL", &format!("SELECT * FROM X WHERE {text}")).unwrap().condition;
+    for text in ["JobState = 7 AND Name LIKE 'copy.*'", "NOT (a = 'b' OR ANY c[*] <> 3)", "a.b IS NOT NULL"] {
+        assert_eq!(Some(read(text).unwrap()), whole(text), "{text}");
+    }
+    for wrong in ["", "a", "a = 1 b", "SELECT * FROM X", "a = 1 ORDER BY a", "WHERE a = 1"] {
+        let error = read(wrong).unwrap_err();
+        assert_eq!(error.status, CimStatus::InvalidQuery, "{wrong}: {error}");
+    }
+    let long = format!("a = '{}'", "x".repeat(super::MAX_LENGTH));
+    assert_eq!(read(&long).unwrap_err().status, CimStatus::InvalidQuery);
+    for other in ["WQL", "DMTF:CQL", ""] {
+        let error = super::parse_filter(other, "a = 1").unwrap_err();
+        assert_eq!(error.status, CimStatus::QueryLanguageNotSupported, "{other}");
+    }
+}

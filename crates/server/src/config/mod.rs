@@ -423,7 +423,7 @@ mod tests {
         for line in EXAMPLE.lines().filter(suggestion) {
             suggested.insert(line[2..].split_once(" = ").unwrap().0.to_owned());
         }
-        assert_eq!(suggested.len(), 9, "{suggested:?}");
+        assert_eq!(suggested.len(), 10, "{suggested:?}");
         // A suggestion replaces the line that shows the default of the same key.
         let text: Vec<_> = EXAMPLE
             .lines()
