@@ -27,7 +27,8 @@ Qualifier Out : boolean = false, Scope(parameter), Flavor(DisableOverride, ToSub
 Qualifier OctetString : boolean = false, Scope(property, parameter), Flavor(DisableOverride, ToSubclass);
 Qualifier EmbeddedInstance : string = null, Scope(property, parameter, method);
 class Author { string Name; };
-class Item { [Key] string ID; string Note; uint32 Touch(); };
+class Thing { string Note; };
+class Item : Thing { [Key] string ID; uint32 Touch(); };
 class Book : Item {
     uint16 Pages[]; [OctetString] uint8 Cover[]; [EmbeddedInstance(\"Author\")] string By;
     uint32 Stamp([OctetString] uint8 Mark[], [In(false), Out, OctetString] uint8 Back[]);
@@ -246,6 +247,20 @@ async fn fragments_are_put_where_they_belong() {
 }
 
 #[tokio::test]
+async fn a_part_is_never_taken_for_the_whole() {
+    let shelf = Running::start();
+    let fragment = "<w:FragmentTransfer s:mustUnderstand='true'>Pages[1]</w:FragmentTransfer>";
+    for action in [format!("{TRANSFER}Delete"), format!("{WMI}Book/Touch")] {
+        let reply = shelf.on(&action, "Book", "b", fragment, "").await;
+        assert_fault(&reply, &["w:UnsupportedFeature", "faultDetail/FragmentLevelAccess"]);
+    }
+    shelf.get("Book", "b").await.assert_message("<p:Book ");
+    // Nor is an enumeration of what is selected taken for one of everything.
+    let reply = shelf.on(&format!("{ENUMERATION}Enumerate"), "Book", "b", "", "<n:Enumerate/>").await;
+    assert_fault(&reply, &["w:InvalidSelectors", "faultDetail/UnexpectedSelectors", "filter"]);
+}
+
+#[tokio::test]
 async fn octet_strings_are_base64_both_ways() {
     let shelf = Running::start();
     shelf.get("Book", "b").await.assert_message("<p:Cover>AQID</p:Cover>");
@@ -261,6 +276,12 @@ async fn octet_strings_are_base64_both_ways() {
 #[tokio::test]
 async fn an_instance_is_found_by_its_superclass() {
     let shelf = Running::start();
+    // Also where only a subclass has keys.
+    shelf.get("Thing", "b").await.assert_message("<p:Book ");
+    shelf.get("Thing", "i").await.assert_message("<p:Item ");
+    assert_fault(&shelf.get("Thing", "nothing").await, &["w:InvalidSelectors"]);
+    let reply = shelf.on(&format!("{WMI}Thing/Stamp"), "Thing", "b", "", "").await;
+    reply.assert_message("<p:ReturnValue>0</p:ReturnValue></p:Stamp_OUTPUT>");
     let reply = shelf.get("Item", "b").await;
     reply.assert_message("<p:Book xmlns:p=\"http://schemas.microsoft.com/wbem/wsman/1/wmi/root/test/Book\"");
     reply.assert_message("<p:Cover>");

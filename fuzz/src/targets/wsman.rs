@@ -1,8 +1,11 @@
 //! Messages of WS-Management.
 
 use super::Outcome;
+use cimwright_cim::{Class, Schema};
 use cimwright_codec::cimxml::Limits;
-use cimwright_codec::wsman::{decode_ack, decode_request, decode_response, encode_fault};
+use cimwright_codec::wsman::{
+    Action, Filter, decode_ack, decode_request, decode_response, encode_fault, xpath_query,
+};
 
 /// Words of the language.
 pub(super) const WORDS: &[&str] = &[
@@ -33,6 +36,8 @@ pub(super) const WORDS: &[&str] = &[
     "<![CDATA[",
     "&#x10FFFF;",
     "<!DOCTYPE a [<!ENTITY b \"c\">]>",
+    "<w:FragmentTransfer>A[2]/B/text()</w:FragmentTransfer>",
+    "<w:Filter>/X[A = 'b' or not(C[2] >= -1.5)]</w:Filter>",
     "ASSOCIATORS OF {A.B=\"c\"} WHERE ResultClass=D",
 ];
 
@@ -40,7 +45,15 @@ pub(super) const WORDS: &[&str] = &[
 pub(super) fn run(data: &[u8]) -> Outcome {
     let limits = Limits::default();
     let asked = match decode_request(data, &limits) {
-        Ok(request) => format!("{:?}", std::mem::discriminant(&request.action)),
+        Ok(request) => {
+            if let Action::Enumerate(asked) = &request.action
+                && let Some(Filter::XPath(text)) = &asked.filter
+            {
+                // Understood or not: it has to come to an end.
+                let _ = xpath_query(text, &Class::new("X"), &Schema::new());
+            }
+            format!("{:?}", std::mem::discriminant(&request.action))
+        }
         Err(refusal) => {
             let written = encode_fault(&refusal.fault, "uuid:1", &refusal.message_id);
             // What a client sent must not break the answer to it.

@@ -46,6 +46,7 @@ impl Exchange {
     /// Enumerate (DSP0226 8.2).
     pub(super) async fn enumerate(&self, asked: Enumerate) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
+        self.no_keys("Enumerate")?;
         let granted = self.granted(asked.expires)?;
         let mut session = Box::new(self.session(&place, &asked).await?);
         if !asked.optimize {

@@ -82,6 +82,11 @@ impl Exchange {
     }
 
     async fn carry_out(&self, action: Action) -> Result<Vec<u8>, Fault> {
+        if self.header.fragment.is_some() && !matches!(action, Action::Get | Action::Put { .. }) {
+            // Never the whole in place of a part.
+            let text = "Parts of an instance can be read and put; this is done with whole instances only.";
+            return Err(Fault::new(Subcode::UnsupportedFeature, text).detail("FragmentLevelAccess"));
+        }
         match action {
             // Answered before there is an exchange.
             Action::Identify => Err(Fault::new(Subcode::ActionNotSupported, "Identify has no headers.")),
@@ -213,6 +218,7 @@ impl Exchange {
 
     async fn create(&self, mut representation: Instance) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
+        self.no_keys("Create")?;
         let class = self.class(&place)?;
         if representation.class != class.name {
             let text = format!("the body holds a {}, the resource is {}", representation.class, class.name);
@@ -243,7 +249,7 @@ impl Exchange {
         let place = self.place()?;
         let class = self.class(&place)?;
         let is_static = class.method(method.as_str()).is_none_or(|m| m.is_static());
-        let of_class = class.keys().next().is_none() || (!has_keys(&self.header.selectors) && is_static);
+        let of_class = !has_keys(&self.header.selectors) && (class.keys().next().is_none() || is_static);
         if of_class {
             let target = ClassPath::new(place.namespace.clone(), class.name.clone());
             return self.call(&place, &class, ObjectPath::Class(target), &method, params).await;
@@ -304,15 +310,47 @@ impl Exchange {
         for class in classes.into_iter().take(MAX_SUBCLASSES) {
             let exact = class == path.class;
             let path = InstancePath { class, ..path.clone() };
-            let options = InstanceOptions { property_list: Some(Vec::new()), ..InstanceOptions::default() };
-            let operation = Operation::GetInstance { path: path.clone(), options };
-            let request = Request { namespace: place.namespace.clone(), operation };
-            if self.app().executor.execute(&self.principal, request).await.is_ok() {
+            if self.exists(place, &path).await {
                 // Of the class itself: then the fault means what it says.
                 return (!exact).then_some(path);
             }
         }
         None
+    }
+
+    /// The same where the class has no keys at all: its subclasses brought them in.
+    async fn of_keyed_subclass(&self, place: &Place, class: &Class) -> Option<InstancePath> {
+        let subclasses = place.schema.with_descendants(class.name.as_str()).into_iter().skip(1);
+        let paths = subclasses.filter_map(|name| {
+            let class = place.schema.class(name.as_str())?;
+            let selected = selected_keys(&self.header.selectors, class, &place.schema).ok()?;
+            selected.path(class, place.namespace.clone()).ok()
+        });
+        for path in paths.take(MAX_SUBCLASSES) {
+            if self.exists(place, &path).await {
+                return Some(path);
+            }
+        }
+        None
+    }
+
+    /// Whether there is such an instance for this user. Looking for one is no operation that anybody asked for, so it is not counted.
+    async fn exists(&self, place: &Place, path: &InstancePath) -> bool {
+        let options = InstanceOptions { property_list: Some(Vec::new()), ..InstanceOptions::default() };
+        let operation = Operation::GetInstance { path: path.clone(), options };
+        let request = Request { namespace: place.namespace.clone(), operation };
+        self.app().executor.execute(&self.principal, request).await.is_ok()
+    }
+
+    /// That nothing is selected but a namespace: the request is not about one instance (DSP0227 5).
+    pub(super) fn no_keys(&self, what: &str) -> Result<(), Fault> {
+        if !has_keys(&self.header.selectors) {
+            return Ok(());
+        }
+        let text = format!(
+            "{what} takes no selector but __cimnamespace; a filter says which instances an enumeration has"
+        );
+        Err(Fault::new(Subcode::InvalidSelectors, text).detail("UnexpectedSelectors"))
     }
 
     /// The namespace: of the URI, of the selector, or the one that is configured for requests that name none.
@@ -342,8 +380,13 @@ impl Exchange {
 
     /// The instance that the selectors name. Some of its keys are enough where they name no other one.
     pub(super) async fn instance_path(&self, place: &Place, class: &Class) -> Result<InstancePath, Fault> {
-        let selected = selected_keys(&self.header.selectors, class, &place.schema)
-            .map_err(|fault| hints::with_keys(fault, class))?;
+        let selected = match selected_keys(&self.header.selectors, class, &place.schema) {
+            Err(fault) if class.keys().next().is_none() => {
+                let found = self.of_keyed_subclass(place, class).await;
+                return found.ok_or_else(|| hints::with_keys(fault, class));
+            }
+            selected => selected.map_err(|fault| hints::with_keys(fault, class))?,
+        };
         if selected.missing.is_empty() || selected.keys.is_empty() {
             let path = selected.path(class, place.namespace.clone());
             return path.map_err(|fault| hints::with_keys(fault, class));

@@ -1,7 +1,7 @@
 //! What to say when a request names something that is not there: also what is there, so that the next request can be right.
 
 use cimwright_cim::{CimError, Class, ClassName, NamespaceName, Schema};
-use cimwright_codec::wsman::{Fault, Subcode, fault_of};
+use cimwright_codec::wsman::{Fault, Subcode, fault_of, uris};
 
 /// How many names a reason lists.
 const LISTED: usize = 12;
@@ -9,6 +9,8 @@ const LISTED: usize = 12;
 const SHOWN: usize = 200;
 /// Class names that are longer are not compared.
 const MAX_NAME: usize = 100;
+/// What precedes the resources that Windows has beside its classes.
+const WINDOWS: &str = "http://schemas.microsoft.com/wbem/wsman/1/";
 /// How many letters a misspelt name may be away from the right one.
 const MAX_DISTANCE: usize = 2;
 
@@ -38,7 +40,11 @@ pub(super) fn no_resource(uri: Option<&str>) -> Fault {
         None => format!("The message has no ResourceURI; {FORMS}."),
         Some(uri) => {
             let shown: String = uri.chars().take(SHOWN).collect();
-            if uri.ends_with("/*") {
+            if uri.starts_with(WINDOWS) && !uri.starts_with(uris::WMI) {
+                format!(
+                    "{shown} is a resource of Windows itself (shells, settings, event logs); only classes are served here"
+                )
+            } else if uri.ends_with("/*") {
                 format!(
                     "{shown} stands for all classes: name one in its place, or say with a filter which instances"
                 )
@@ -127,6 +133,8 @@ mod tests {
         assert!(no_namespace(&asked, false, &[]).reason.contains("__cimnamespace"));
         assert!(no_resource(None).reason.contains("ResourceURI"));
         assert!(no_resource(Some("http://x/*")).reason.contains("filter"));
+        let shell = format!("{WINDOWS}windows/shell/cmd");
+        assert!(no_resource(Some(&shell)).reason.contains("Windows itself"));
         assert!(no_resource(Some("urn:x")).reason.contains("/CLASS"));
     }
 }
