@@ -1,5 +1,6 @@
 """Events over WS-Eventing: pypsrp fetches them, or a sink of our own is sent them."""
 
+import datetime
 import http.server
 import os
 import pathlib
@@ -108,6 +109,10 @@ class Sink:
             found += [event[0] for event in top if len(event)] if local(top) == "Events" else [top]
         return found
 
+    def sent(self):
+        """The events of all messages, without what tells of those that are missing."""
+        return [event for event in self.events() if local(event) != "DroppedEvents"]
+
     def actions(self):
         """The actions of all messages."""
         with self.lock:
@@ -168,7 +173,7 @@ class Eventing(Case):
             wsman.identifier = None
         return answer.find(f"{S}Body")
 
-    def subscribe(self, mode, url=None, expires="PT10M", query=JOBS, wsman=None, more=()):
+    def subscribe(self, mode, url=None, expires="PT10M", query=JOBS, wsman=None, more=(), end_to=None):
         """Subscribes; the identifier and, for events that are fetched, the context."""
         body = ET.Element(f"{E}Subscribe")
         delivery = ET.SubElement(body, f"{E}Delivery", {"Mode": MODES.get(mode, mode)})
@@ -177,13 +182,19 @@ class Eventing(Case):
             ET.SubElement(notify, f"{A}Address").text = url
             parameters = ET.SubElement(notify, f"{A}ReferenceParameters")
             ET.SubElement(parameters, "{urn:test}Cookie").text = self._testMethodName
-        for name, text in more:
-            ET.SubElement(delivery, f"{W}{name}").text = text
+        for name, text, *total in more:
+            attributes = {"Total": str(total[0])} if total else {}
+            ET.SubElement(delivery, f"{W}{name}", attributes).text = text
+        if end_to:
+            told = ET.SubElement(body, f"{E}EndTo")
+            ET.SubElement(told, f"{A}Address").text = end_to
+            ET.SubElement(ET.SubElement(told, f"{A}ReferenceParameters"), "{urn:test}Cookie").text = "the end"
         if expires:
             ET.SubElement(body, f"{E}Expires").text = expires
         ET.SubElement(body, f"{W}Filter", {"Dialect": WQL}).text = query
         (answer,) = self.ask("Subscribe", body, wsman)
-        self.assertTrue(answer.findtext(f"{E}Expires"))
+        self.granted = answer.findtext(f"{E}Expires")
+        self.assertTrue(self.granted)
         identifier = answer.findtext(f".//{E}Identifier")
         self.addCleanup(self.forget, identifier)
         return identifier, answer.findtext(f"{N}EnumerationContext")
@@ -357,6 +368,59 @@ class EventingTests(Eventing):
         self.assertIn("InvalidEnumerationContext", str(fault(self.pull, context)))
         self.assertIn("UnableToRenew", str(fault(self.ask, "Renew", renew, identifier=identifier)))
 
+    def test_a_subscription_ends_at_a_point_in_time(self):
+        at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(seconds=90)
+        for text in (at.strftime("%Y-%m-%dT%H:%M:%SZ"), (at + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S+01:00")):
+            identifier, _ = self.subscribe("Pull", expires=text)
+            self.assertEqual(self.granted, text)
+            (status,) = self.ask("GetStatus", identifier=identifier)
+            self.assertRegex(status.findtext(f"{E}Expires"), r"^PT1M\d*S?$|^PT\d\dS$")
+        past = (at - datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.assertIn("InvalidExpirationTime", str(fault(self.subscribe, "Pull", expires=past)))
+        renew = ET.Element(f"{E}Renew")
+        ET.SubElement(renew, f"{E}Expires").text = text
+        (renewed,) = self.ask("Renew", renew, identifier=identifier)
+        self.assertEqual(renewed.findtext(f"{E}Expires"), text)
+
+    def ended(self, told, status):
+        """Waits until the end of a subscription is told; who it is of."""
+        wait_until(lambda: told.messages, "the end to be told")
+        (message,) = told.messages
+        header, (body,) = message.find(f"{S}Header"), message.find(f"{S}Body")
+        self.assertEqual(header.findtext(f"{A}Action"), f"{EVENTING}/SubscriptionEnd")
+        self.assertEqual(header.findtext("{urn:test}Cookie"), "the end")
+        self.assertEqual(body.findtext(f"{E}Status"), f"{EVENTING}/{status}")
+        self.assertTrue(body.findtext(f"{E}Reason"))
+        return body.findtext(f".//{E}Identifier")
+
+    def test_a_subscription_whose_sink_stays_away_ends_as_it_was_told(self):
+        sink, told = self.sink(), self.sink()
+        retry = [("ConnectionRetry", "PT1S", 1)]
+        identifier, _ = self.subscribe("PushWithAck", sink.url, more=retry, end_to=told.url)
+        sink.stop()
+        self.live(self._testMethodName)
+        self.assertEqual(self.ended(told, "DeliveryFailure"), identifier)
+        self.assertIn("no such subscription", str(fault(self.ask, "GetStatus", identifier=identifier)))
+
+    def test_a_subscription_that_was_taken_away_is_told_to_have_ended(self):
+        sink, told = self.sink(), self.sink()
+        identifier, _ = self.subscribe("Push", sink.url, end_to=told.url)
+        name = identifier.removeprefix("uuid:").replace("-", "")
+        interop = self.connection("ada", "root/interop")
+        (path,) = [p for p in interop.EnumerateInstanceNames("CIM_IndicationSubscription") if name in p["Handler"]["Name"]]
+        interop.DeleteInstance(path)
+        # Looked for now and then, and before another one is made.
+        self.subscribe("Pull")
+        self.assertEqual(self.ended(told, "SourceCanceling"), identifier)
+        self.assertIn("AccessDenied", str(fault(self.subscribe, "Pull", end_to="http://192.0.2.7/end")))
+
+    def test_who_fetches_hears_that_the_source_is_there(self):
+        query = 'SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA "Msvm_StorageJob" AND SourceInstance.Name = "x"'
+        _, context = self.subscribe("Pull", query=query, more=[("Heartbeats", "PT1S")])
+        for _ in range(2):
+            (beat,), context = self.pull(context, seconds=30)
+            self.assertEqual(beat.get("Action"), "http://schemas.dmtf.org/wbem/wsman/1/wsman/Heartbeat")
+
     def test_subscriptions_belong_to_who_made_them(self):
         olga, otto = self.subscriber("olga"), self.subscriber("otto")
         identifier, context = self.subscribe("Pull", wsman=olga)
@@ -379,21 +443,24 @@ class EventingTests(Eventing):
             ("FilteringRequestedUnavailable", lambda: self.subscribe("Pull", query="SELEC")),
             ("FilteringRequestedUnavailable", lambda: self.subscribe("Pull", query="SELECT * FROM Msvm_StorageJob")),
             ("InvalidExpirationTime", lambda: self.subscribe("Pull", expires="PT0S")),
-            ("UnsupportedFeature", lambda: self.subscribe("Pull", more=[("Heartbeats", "PT9S")])),
-            ("UnsupportedFeature", lambda: self.subscribe("Pull", more=[("ConnectionRetry", "PT9S")])),
+            ("UnsupportedFeature", lambda: self.subscribe("Pull", more=[("Heartbeats", "PT0.5S")])),
+            ("UnsupportedFeature", lambda: self.subscribe("Pull", more=[("ConnectionRetry", "PT9S", 3)])),
+            ("EventDeliverToUnusable", lambda: self.subscribe("Pull", end_to="ftp://127.0.0.1/end")),
         ]:
             with self.subTest(text):
                 self.assertIn(text, str(fault(call)))
 
 
-class EventingRestartTests(Eventing):
-    """A server that is killed knows its subscribers when it is started again."""
+class OwnServer(Eventing):
+    """With a server of its own."""
+
+    configuration = CONFIGURATION
 
     def setUp(self):
         self.place = pathlib.Path(tempfile.mkdtemp(dir=os.environ["INTEROP_SCRATCH"]))
         self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
         (self.place / "root").mkdir()
-        (self.place / "config.toml").write_text(CONFIGURATION)
+        (self.place / "config.toml").write_text(self.configuration)
         command = [PROGRAM, "user", "add", "ada", "--role", "administrator", "--password-stdin"]
         said = os.environ["INTEROP_PASSWORD_ADA"] + "\n"
         subprocess.run([*command, "--state", str(self.place / "state")], input=said, text=True, check=True)
@@ -445,6 +512,10 @@ class EventingRestartTests(Eventing):
     def forget(self, identifier):
         """The whole server goes."""
 
+
+class EventingRestartTests(OwnServer):
+    """A server that is killed knows its subscribers when it is started again."""
+
     def test_a_killed_server_tells_what_it_had_to_tell(self):
         sink, names = self.sink(), ["before", "after"]
         _, context = self.subscribe("Pull")
@@ -466,3 +537,45 @@ class EventingRestartTests(Eventing):
             self.assert_in_order(events)
         header = sink.messages[-1].find(f"{S}Header")
         self.assertEqual(header.findtext("{urn:test}Cookie"), self._testMethodName)
+
+
+class DroppedEventsTests(OwnServer):
+    """Where few events may wait, those that had to make room are told to be missing."""
+
+    configuration = CONFIGURATION + "queue_limit = 2\n"
+
+    def test_events_that_are_missing_are_told(self):
+        sink, name = self.sink(), self._testMethodName
+        _, context = self.subscribe("Pull")
+        for mode in ("PushWithAck", "Events"):
+            self.subscribe(mode, sink.url)
+        sink.stop()
+        for n in range(3):
+            self.live(f"{name} {n}")
+        last, end = f"{name} 2", [("CIM_InstModification", COMPLETED)]
+        # Everything has been queued once the last event waits.
+        wait_until(lambda: self.told(self.events_of(self.pull(context)[0]), last)[-1:] == end, "the end to wait")
+        (dropped, *events), _ = self.pull(context)
+        self.assert_dropped(dropped, events)
+        sink.start()
+        wait_until(lambda: len([m for m in sink.messages if self.counted(m) is not None]) >= 2, "dropped events to be told")
+        wait_until(lambda: len(self.told(sink.sent(), last)) >= 4, "the rest of the events")
+        for message in sink.messages:
+            if (count := self.counted(message)) is not None:
+                self.assertEqual(count.text, dropped.text)
+        numbers = sorted(int(properties(e)["SequenceNumber"]) for e in sink.sent())
+        self.assertEqual(numbers[0], int(dropped.text))
+
+    def events_of(self, items):
+        """Without what tells of those that are missing."""
+        return [item for item in items if local(item) != "DroppedEvents"]
+
+    def counted(self, message):
+        """The element that says how many are missing, if it is there."""
+        return message.find(f"{S}Body/{W}DroppedEvents")
+
+    def assert_dropped(self, dropped, events):
+        self.assertEqual(local(dropped), "DroppedEvents")
+        self.assertEqual(dropped.get("Action"), "http://schemas.dmtf.org/wbem/wsman/1/wsman/DroppedEvents")
+        self.assertEqual(int(dropped.text), int(properties(events[0])["SequenceNumber"]))
+        self.assertGreater(int(dropped.text), 0)

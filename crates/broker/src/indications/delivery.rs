@@ -28,7 +28,7 @@ const PORTION: usize = 64;
 const SETTLE_AFTER: Duration = Duration::from_millis(500);
 
 /// How long a line waits when the store fails.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Brings an indication to a listener.
 #[async_trait]
@@ -237,6 +237,7 @@ impl Run {
                 Ok(Next::More) => {}
                 Ok(Next::Wait) => self.idle().await,
                 Ok(Next::Pause(pause)) => tokio::time::sleep(pause).await,
+                Ok(Next::Over) => std::future::pending().await,
                 Err(error) => {
                     tracing::error!(%error, "cannot settle delivered indications yet; they may be sent again");
                     tokio::time::sleep(STORE_PAUSE).await;
@@ -321,10 +322,10 @@ impl Run {
             {
                 // Apart from this line, which ends with the subscription.
                 tokio::spawn(shared.give_up_events(self.destination, Arc::clone(sink)));
-                return Ok(Next::Wait);
+                return Ok(Next::Over);
             }
             if let Some((_, interval)) = sink.retry {
-                return Ok(Next::Pause(interval));
+                return Ok(Next::Pause(interval.min(self.config.lifetime)));
             }
         }
         let alone = shared
@@ -424,6 +425,8 @@ enum Next {
     Wait,
     /// Waits a while, then tries again.
     Pause(Duration),
+    /// Does nothing more: it will be ended.
+    Over,
 }
 
 /// What the subscription itself says about a listener that has been away for so long.

@@ -1,6 +1,7 @@
 //! The end of a subscription of WS-Eventing that this server decides (WS-Eventing 3.5): whoever the subscriber named is told, once.
 
 use super::Shared;
+use super::delivery::STORE_PAUSE;
 use super::eventing::EventSink;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -18,12 +19,19 @@ impl Shared {
     /// Ends a subscription whose subscriber cannot be reached.
     pub(super) async fn give_up_events(self: Arc<Self>, id: Uuid, sink: Arc<EventSink>) {
         tracing::warn!(subscription = %id, "a subscriber cannot be reached: its subscription ends");
-        let turn = self.turn.lock().await;
-        match self.end_subscription(id).await {
-            Ok(()) => self.tell_end(id, sink, EventEnd::DeliveryFailure),
-            Err(error) => tracing::error!(%error, subscription = %id, "cannot end a subscription yet"),
+        loop {
+            let turn = self.turn.lock().await;
+            // Somebody else may have ended it meanwhile.
+            if self.book().destination(id).is_none() {
+                return;
+            }
+            match self.end_subscription(id).await {
+                Ok(()) => return self.tell_end(id, sink, EventEnd::DeliveryFailure),
+                Err(error) => tracing::error!(%error, subscription = %id, "cannot end a subscription yet"),
+            }
+            drop(turn);
+            tokio::time::sleep(STORE_PAUSE).await;
         }
-        drop(turn);
     }
 
     /// Tells whoever wants to know it that a subscription has ended. Nobody waits for that, and it is not tried again: who was

@@ -4,8 +4,8 @@ use crate::house::*;
 use async_trait::async_trait;
 use cimwright_broker::Principal;
 use cimwright_broker::indications::{
-    Deliver, DeliveryError, EventMode, EventQuery, EventSink, Indications, IndicationsConfig, Target,
-    WaitingEvent,
+    Deliver, DeliveryError, EventAddress, EventEnd, EventMode, EventQuery, EventSink, Indications,
+    IndicationsConfig, Target, WaitingEvent,
 };
 use cimwright_cim::operation::Operation;
 use cimwright_cim::{CimError, CimStatus, Instance, NamespaceName, Value};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Sink {
     refusals: Mutex<usize>,
     messages: Mutex<Vec<Vec<Instance>>>,
+    dropped: Mutex<Vec<u64>>,
+    ends: Mutex<Vec<(Uuid, EventEnd)>>,
     news: Notify,
 }
 
@@ -50,6 +52,33 @@ impl Deliver for Sink {
             return Err(DeliveryError { reason: "no acknowledgement".to_owned() });
         }
         self.messages.lock().unwrap().push(events);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    async fn deliver_dropped(
+        &self,
+        _: Uuid,
+        _: &Target,
+        _: &EventSink,
+        count: u64,
+    ) -> Result<(), DeliveryError> {
+        if *self.refusals.lock().unwrap() > 0 {
+            return Err(DeliveryError { reason: "nobody there".to_owned() });
+        }
+        self.dropped.lock().unwrap().push(count);
+        Ok(())
+    }
+
+    async fn end_events(
+        &self,
+        id: Uuid,
+        target: &Target,
+        _: &EventSink,
+        why: EventEnd,
+    ) -> Result<(), DeliveryError> {
+        assert_eq!(target.path, "/end");
+        self.ends.lock().unwrap().push((id, why));
         self.news.notify_one();
         Ok(())
     }
@@ -201,6 +230,52 @@ async fn nothing_is_left_of_a_subscription_that_has_ended() {
         refused(source.indications().unsubscribe(&olga, id).await, CimStatus::NotFound);
     }
     assert!(store.entries().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_subscription_whose_retries_are_over_ends_and_is_told_to_have_ended() {
+    let store = Arc::new(MemoryStore::new());
+    let source = Source::open(store.clone(), quick()).await;
+    let end_to = EventAddress { address: "http://127.0.0.1/end".to_owned(), parameters: Vec::new() };
+    let impatient = EventSink {
+        retry: Some((2, Duration::from_millis(1))),
+        end_to: Some(end_to),
+        ..sink(EventMode::PushWithAck)
+    };
+    *source.sink.refusals.lock().unwrap() = 3;
+    let id = source.indications().subscribe(&admin(), &query(JOBS), impatient, HOUR).await.unwrap();
+    source.one_job("x").await;
+    let told = async {
+        while source.sink.ends.lock().unwrap().is_empty() {
+            source.sink.news.notified().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(*source.sink.ends.lock().unwrap(), [(id, EventEnd::DeliveryFailure)]);
+    assert_eq!(*source.sink.refusals.lock().unwrap(), 0, "one attempt and two retries");
+    assert!(source.sink.messages.lock().unwrap().is_empty());
+    refused(source.indications().remaining(&admin(), id), CimStatus::NotFound);
+    assert!(store.entries().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn events_that_had_to_make_room_are_told_to_be_missing() {
+    let config = IndicationsConfig { queue_limit: 2, ..quick() };
+    let source = Source::open(Arc::new(MemoryStore::new()), config).await;
+    *source.sink.refusals.lock().unwrap() = usize::MAX;
+    source.subscribe(&admin(), EventMode::PushWithAck, HOUR).await.unwrap();
+    for name in ["x", "y"] {
+        source.one_job(name).await;
+    }
+    *source.sink.refusals.lock().unwrap() = 0;
+    let events = source.sink.until_end().await;
+    let (mut next, mut missing) = (0, 0);
+    for number in events.iter().map(|event| event.get_u64("SequenceNumber").unwrap()) {
+        missing += number - next;
+        next = number + 1;
+    }
+    assert!(missing > 0);
+    assert_eq!(source.sink.dropped.lock().unwrap().iter().sum::<u64>(), missing);
 }
 
 #[tokio::test]
