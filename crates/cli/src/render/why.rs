@@ -59,10 +59,11 @@ impl Why<'_> {
         ending_line(job)
     }
 
-    /// The errors that say why the job ended, and those that came up while what it had done was undone.
+    /// The errors that say why the job ended, and those that came up while what it had done was undone. The first one is why in any
+    /// case: a job that cannot be taken up again, because what was left of it cannot be undone, has no other reason.
     fn parts(&self) -> (&[ErrorView], &[ErrorView]) {
-        let trouble = self.errors.iter().position(is_while_undoing).unwrap_or(self.errors.len());
-        self.errors.split_at(trouble)
+        let trouble = self.errors.iter().skip(1).position(is_while_undoing);
+        self.errors.split_at(trouble.map_or(self.errors.len(), |at| at + 1))
     }
 
     /// What went wrong while undoing, which is no reason for the end of the job.
@@ -300,6 +301,27 @@ Details:
   CIM status      CIM_ERR_FAILED (1)
   about           /srv/a.vhdx"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_undone_is_the_reason_if_there_is_no_other() {
+        let errors = [
+            error("CWJOB1009", "Undoing step \"copy\" went wrong.", &[]),
+            error("CWTEST3", "The file cannot be removed.", &[]),
+            error("CWJOB1007", "Undoing step \"lock\" took too long.", &[]),
+        ];
+        let mut job = job(10);
+        job.error_description = Some("Undoing step \"copy\" went wrong.".into());
+        let text = told(&job, &errors, false);
+        let wanted = "\
+  Undoing step \"copy\" went wrong. [CWJOB1009]
+    because: The file cannot be removed. [CWTEST3]
+
+While undoing what it had done:
+  Undoing step \"lock\" took too long. [CWJOB1007]
+
+";
+        assert!(text.contains(wanted), "{text}");
     }
 
     #[test]
