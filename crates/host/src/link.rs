@@ -411,8 +411,8 @@ impl Reader {
         };
         let error = taken.err().as_ref().map(WireCimError::from);
         if let Ok(frame) = frame::encode(&ToProvider::Raised { id, error }) {
-            // A process that does not read is noticed by whoever waits for its answers.
-            let _ = self.link.out.try_send(frame);
+            // A process that does not read is noticed by whoever waits for its answers, and ended.
+            let _ = self.link.out.send(frame).await;
         }
         Ok(())
     }

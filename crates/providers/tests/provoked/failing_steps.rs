@@ -19,7 +19,7 @@ async fn after(house: &House, method: &str, params: Vec<Param>, change: impl FnO
 }
 
 /// The steps of a job that was planned: those that the tests below let fail.
-fn steps(house: &House, outcome: &MethodOutcome) -> Vec<&'static str> {
+fn steps(house: &House, outcome: &MethodOutcome) -> Vec<String> {
     let MethodOutcome::Job(job) = outcome else { panic!("no job: {outcome:?}") };
     house.steps(job)
 }

@@ -190,10 +190,10 @@ impl House {
     }
 
     /// The names of the steps of a job that was planned.
-    pub(crate) fn steps(&self, job: &NewJob) -> Vec<&'static str> {
+    pub(crate) fn steps(&self, job: &NewJob) -> Vec<String> {
         let kind = self.kinds.get(job.kind).expect("a kind of ours");
         let steps = kind.steps(&self.spec(job.clone())).expect("a payload of ours");
-        steps.iter().map(|step| step.name()).collect()
+        steps.iter().map(|step| step.name().to_owned()).collect()
     }
 
     pub(crate) async fn start(&self, job: NewJob) -> JobId {
