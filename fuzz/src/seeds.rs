@@ -30,6 +30,20 @@ const URIS: &[&str] = &[
     "unix:///run/cimwright.sock",
 ];
 
+/// What providers say.
+const PROVIDERS: &[&str] = &[
+    "{\"portion\":{\"id\":7,\"last\":true,\"instances\":[{\"class\":\"X\",\"path\":{\"namespace\":\"root/x\",\"class\":\"X\",\"keys\":[[\"K\",\
+     {\"string\":\"a\"}]]},\"properties\":[{\"name\":\"N\",\"type\":\"uint16\",\"array\":true,\"value\":{\"array\":[{\"uint16\":7},null]}}]}]}}",
+    "{\"answer\":{\"id\":1,\"answer\":{\"method\":{\"return_value\":0,\"out\":[{\"name\":\"T\",\"type\":\"datetime\",\"value\":{\"datetime\":\
+     \"20260101000000.000000+000\"}},{\"name\":\"R\",\"value\":{\"real32\":\"inf\"}}]}}}}",
+    "{\"answer\":{\"id\":1,\"answer\":{\"refused\":{\"job\":{\"family\":\"f\",\"kind\":\"k\",\"payload\":\"\",\"name\":\"n\",\"schedule\":\
+     {\"job_run_times\":2,\"run_day\":-1}},\"reason\":[{\"id\":\"X1\",\"message\":\"m\",\"type\":6,\"severity\":5,\"status\":1,\"code\":4}]}}}}",
+    "{\"answer\":{\"id\":1,\"answer\":{\"failed\":{\"error\":{\"status\":6,\"description\":\"d\",\"details\":[]}}}}}",
+    "{\"result\":{\"id\":1,\"name\":\"N\",\"value\":{\"instance\":{\"class\":\"X\"}}}}",
+    "{\"raise\":{\"id\":1,\"namespace\":\"root/x\",\"indication\":{\"class\":\"X\",\"properties\":[]}}}",
+    "{\"hello\":{\"versions\":[1],\"name\":\"x\",\"declarations\":[],\"classes\":[]}}",
+];
+
 /// Heads of requests.
 const HEADS: &[&str] = &[
     "POST /cimom HTTP/1.1\r\nHost: a\r\nContent-Type: application/xml; charset=\"utf-8\"\r\nCIMOperation: MethodCall\r\n\
@@ -100,6 +114,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
         "response" => contents(&[files(&golden, ".rsp.xml"), files(&golden, ".req.xml")].concat()),
         "query" => texts(QUERIES),
         "uri" => texts(URIS),
+        "provider" => texts(PROVIDERS),
         "wsman" => texts(ENVELOPES),
         "token" => TOKENS.iter().map(|token| token.to_vec()).collect(),
         "http" => texts(HEADS),

@@ -53,6 +53,11 @@ fn query() {
 }
 
 #[test]
+fn provider() {
+    replayed("provider");
+}
+
+#[test]
 fn uri() {
     replayed("uri");
 }

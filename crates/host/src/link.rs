@@ -238,14 +238,14 @@ impl Conversation {
         }
     }
 
-    /// Allows one more portion.
+    /// Allows one more portion, after the last one that was allowed has come. Asked twice, it is still one.
     pub(crate) async fn more(&self) -> Result<(), ErrorDetail> {
         let id = self.id;
-        self.say(&ToProvider::More { id }).await?;
+        // Before it is said, since the portion may be here sooner than this goes on.
         if let Some(waiting) = self.link.lock().as_mut().and_then(|w| w.get_mut(&id)) {
-            waiting.credit += 1;
+            waiting.credit = 1;
         }
-        Ok(())
+        self.say(&ToProvider::More { id }).await
     }
 
     /// Tells the step what it should be doing.
@@ -411,8 +411,8 @@ impl Reader {
         };
         let error = taken.err().as_ref().map(WireCimError::from);
         if let Ok(frame) = frame::encode(&ToProvider::Raised { id, error }) {
-            // A process that does not read is noticed by whoever waits for its answers.
-            let _ = self.link.out.try_send(frame);
+            // A process that does not read is noticed by whoever waits for its answers, and ended.
+            let _ = self.link.out.send(frame).await;
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl MethodProvider for FileSystems {
 }
 
 async fn sample(point: &str, seconds: u64) -> Result<MethodOutcome, CimError> {
-    if !(1..=3600).contains(&seconds) {
+    if !(1..=50).contains(&seconds) {
         return Ok(MethodOutcome::code(INVALID_PARAMETER));
     }
     let before = used(point)?;

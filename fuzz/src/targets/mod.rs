@@ -3,6 +3,7 @@
 mod cimxml;
 mod http;
 mod mof;
+mod provider;
 mod query;
 mod token;
 mod uri;
@@ -73,6 +74,12 @@ pub const TARGETS: &[Target] = &[
         about: "object paths, addresses, percent-encoding",
         words: uri::WORDS,
         run: uri::run,
+    },
+    Target {
+        name: "provider",
+        about: "messages of providers in processes of their own",
+        words: provider::WORDS,
+        run: provider::run,
     },
     Target {
         name: "http",

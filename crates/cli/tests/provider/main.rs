@@ -4,20 +4,25 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Server {
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
     child: Child,
 }
 
 impl Server {
     /// The server with the example, and with a second provider whose program is not there.
     fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// The same with the state that another one has left.
+    fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
         let config = directory.path().join("config.toml");
         let text = format!(
             "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = []\n\
@@ -140,9 +145,9 @@ fn a_provider_that_is_killed_costs_what_it_was_doing_and_nothing_else() {
     let home = all.as_array().unwrap().iter().filter(holds).max_by_key(name).unwrap();
     let home = home["$path"].as_str().unwrap().to_owned();
 
-    // An operation that takes an hour if it is let. It is not known when it has arrived, so the provider is killed until it has been.
+    // An operation that takes most of a minute if it is let. It is not known when it has arrived, so the provider is killed until it has been.
     let mut sampling = program()
-        .args(["invoke", &home, "Sample", "Seconds=3600", "--state"])
+        .args(["invoke", &home, "Sample", "Seconds=50", "--state"])
         .arg(server.directory.path().join("state"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -179,6 +184,20 @@ fn a_provider_that_is_killed_costs_what_it_was_doing_and_nothing_else() {
     // And so does the next job.
     let job = measure("0");
     server.wait_for("the next job", |s| s.ran(&["get", &job], 0).contains("JobState = 7"));
+    assert!(server.ran(&["get", &job], 0).contains("Files = 1000;"));
+
+    // The server dies: so does the provider, and the job goes on with the next server.
+    let job = measure("100");
+    server.wait_for("the job to run", |s| s.ran(&["get", &job], 0).contains("Measuring"));
+    let provider = server.provider().unwrap();
+    let directory = Arc::clone(&server.directory);
+    drop(server);
+    let server = Server::start_in(directory);
+    server.wait_for("the old provider to end", |_| {
+        let program = std::fs::read_link(format!("/proc/{provider}/exe"));
+        program.map_or(true, |p| p != example()) || server.provider() == Some(provider)
+    });
+    server.wait_for("the job to end well", |s| s.ran(&["get", &job], 0).contains("JobState = 7"));
     assert!(server.ran(&["get", &job], 0).contains("Files = 1000;"));
 }
 

@@ -6,6 +6,7 @@ use cimwright_cim::operation::{InstanceOptions, Operation, Param};
 use cimwright_cim::{CimStatus, ErrorDetail, Instance, InstancePath, Value};
 use cimwright_jobs::{JobState, RequestedState};
 use cimwright_testkit::{Called, Testkit, assert_reason, assert_refused};
+use std::os::unix::fs::PermissionsExt;
 
 /// The plugin within the server, and outside.
 async fn kits() -> [Testkit; 2] {
@@ -205,4 +206,36 @@ pub(crate) async fn pid(kit: &Testkit) -> i32 {
 
 fn first(job: &cimwright_jobs::JobRecord) -> &ErrorDetail {
     cimwright_testkit::reasons(job)[0]
+}
+
+/// The value of a line of /proc/PID/status.
+fn status(pid: i32, line: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let found = text.lines().find_map(|l| l.strip_prefix(line)).unwrap();
+    found.trim_start_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_process_has_its_own_user_and_no_way_to_more_privileges() {
+    const NOBODY: u32 = 65534;
+    let kit = Testkit::of_program(actor("plugin")).await;
+    assert_eq!(status(pid(&kit).await, "NoNewPrivs"), "1");
+
+    let mut settings = actor("plugin");
+    settings.user = Some((NOBODY, NOBODY));
+    if !rustix::process::geteuid().is_root() {
+        let refused = cimwright_host::ProviderProcess::start(settings).await.err().unwrap();
+        assert!(refused.message.contains("Operation not permitted"), "{}", refused.message);
+        return;
+    }
+    // Where anybody may run it.
+    let directory = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let program = directory.path().join("actor");
+    std::fs::copy(&settings.program, &program).unwrap();
+    settings.program = program;
+    let kit = Testkit::of_program(settings).await;
+    let pid = pid(&kit).await;
+    assert_eq!(status(pid, "Uid"), "65534 65534 65534 65534");
+    assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");
+    assert_eq!(status(pid, "Groups"), "");
 }
