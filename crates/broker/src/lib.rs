@@ -36,6 +36,7 @@ mod pull;
 mod query;
 mod registry;
 mod results;
+mod static_writes;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};

@@ -5,6 +5,7 @@
 use crate::job_instance::Template;
 use crate::links::{LeadsTo, Link};
 use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
+use crate::static_writes::Wishes;
 use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
 use cimwright_repository::{Extents, RepositoryStore};
 use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
@@ -97,6 +98,8 @@ pub(crate) struct Registry {
     pub(crate) store: Arc<dyn RepositoryStore>,
     /// Held while something that clients load is checked, kept and made known.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Writes of static instances that wait for it.
+    pub(crate) wishes: Wishes,
 }
 
 /// A namespace: its classes and who answers for them.
@@ -173,7 +176,7 @@ impl Registry {
     /// A registry without namespaces.
     pub(crate) fn new(common: Schema, store: Arc<dyn RepositoryStore>) -> Self {
         let (namespaces, turn) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { namespaces, common: Arc::new(common), store, turn }
+        Self { namespaces, common: Arc::new(common), store, turn, wishes: Wishes::default() }
     }
 
     /// All namespaces as they are now.

@@ -18,3 +18,4 @@ mod pull;
 mod query;
 mod results;
 mod wiring;
+mod writes;
