@@ -4,10 +4,10 @@ use crate::authorize::Permission;
 use crate::broker::Scope;
 use crate::errors;
 use crate::instances::{absent, find};
-use crate::loaded;
 use crate::methods::detached;
 use crate::paths;
 use crate::registry::blank;
+use crate::static_writes;
 use crate::statistics::asking;
 use cimwright_cim::coerce::{Declared, coerce};
 use cimwright_cim::operation::OperationResult;
@@ -28,7 +28,7 @@ pub(crate) async fn create(scope: Scope, instance: Instance) -> Result<Operation
         if !is_static(&scope, &class.name) {
             return Err(nobody("CreateInstance", &class));
         }
-        return loaded::create_instance(scope, move |scope| {
+        return static_writes::create(scope, move |scope| {
             let class = Arc::clone(scope.namespace.class(&instance.class)?);
             complete(scope, &class, &instance)
         })
@@ -56,7 +56,7 @@ pub(crate) async fn modify(
         if !is_static(&scope, &class.name) {
             return Err(nobody("ModifyInstance", &class));
         }
-        return loaded::modify_instance(scope, path, move |scope, present| {
+        return static_writes::modify(scope, path, move |scope, present| {
             let class = Arc::clone(scope.namespace.class(&present.class)?);
             let mut changed = present.clone();
             for change in changes(scope, &class, present, &instance, property_list.as_deref())? {
@@ -91,7 +91,7 @@ pub(crate) async fn delete(
         if !is_static(&scope, &class.name) {
             return Err(nobody("DeleteInstance", class));
         }
-        return loaded::delete_instance(scope, path).await;
+        return static_writes::delete(scope, path).await;
     };
     detached(async move {
         asking(provider.delete(scope.context(), &path)).await?;

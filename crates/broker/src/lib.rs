@@ -38,6 +38,7 @@ mod pull;
 mod query;
 mod registry;
 mod results;
+mod static_writes;
 
 pub use broker::{Answer, Broker, BrokerBuilder, EmbeddedParser, FilterParser, Limits};
 pub use cimwright_jobs::{Clock, SystemClock};

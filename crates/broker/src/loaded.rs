@@ -1,17 +1,15 @@
 //! What clients load: classes, qualifier declarations, namespaces and static instances, above what the server brings.
 //!
 //! Every change goes the same way: checked against what is there now, kept, and then made known. One at a time, so that what was
-//! checked still holds when it is kept.
+//! checked still holds when it is kept; those of static instances share a turn (`static_writes`).
 
 use crate::broker::{Limits, Scope};
 use crate::methods::detached;
-use crate::paths;
 use crate::registry::{Namespace, Namespaces, Registry};
 use async_trait::async_trait;
 use cimwright_cim::operation::OperationResult;
 use cimwright_cim::{
-    CimError, CimStatus, Class, ClassName, Instance, InstancePath, Name, NamespaceName, QualifierDeclaration,
-    Schema,
+    CimError, CimStatus, Class, ClassName, Name, NamespaceName, QualifierDeclaration, Schema,
 };
 use cimwright_repository::rules::{self, Declarations};
 use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
@@ -215,78 +213,6 @@ pub(crate) async fn delete_namespace(registry: &Registry, name: &NamespaceName) 
     Ok(())
 }
 
-/// CreateInstance of a static instance. `complete` makes it from what the client gave and the class as it is now.
-pub(crate) async fn create_instance(
-    scope: Scope,
-    complete: impl FnOnce(&Scope) -> Result<Instance, CimError> + Send + 'static,
-) -> Result<OperationResult, CimError> {
-    detached(async move {
-        let registry = Arc::clone(&scope.inner.registry);
-        let _turn = registry.turn.lock().await;
-        let scope = now(scope)?;
-        let mut instance = complete(&scope)?;
-        let Some(class) = scope.namespace.schema.class(instance.class.as_str()) else {
-            return Err(CimError::invalid_class(format!("the class {} is gone", instance.class)));
-        };
-        for key in class.keys() {
-            if instance.get(key.name.as_str()).is_none() {
-                let text = format!("the key {} of {} must not be NULL", key.name, class.name);
-                return Err(CimError::invalid_parameter(text));
-            }
-        }
-        let path = instance.path_by_keys(class, Some(scope.namespace.name.clone()));
-        if scope.namespace.extents.get(&path).is_some() {
-            return Err(CimError::already_exists(format!("{} exists already", paths::text(&path))));
-        }
-        let most = scope.inner.limits.static_instances;
-        enough(
-            registry.all().values().map(|n| n.extents.len()).sum::<usize>() < most,
-            "static instances",
-            most,
-        )?;
-        instance.path = Some(path.clone());
-        keep_instance(&registry, &scope.namespace, None, instance).await?;
-        Ok(OperationResult::Created(path))
-    })
-    .await
-}
-
-/// ModifyInstance of a static instance: `change` makes the new one from the present one.
-pub(crate) async fn modify_instance(
-    scope: Scope,
-    path: InstancePath,
-    change: impl FnOnce(&Scope, &Instance) -> Result<Instance, CimError> + Send + 'static,
-) -> Result<OperationResult, CimError> {
-    detached(async move {
-        let registry = Arc::clone(&scope.inner.registry);
-        let _turn = registry.turn.lock().await;
-        let scope = now(scope)?;
-        let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
-        let instance = change(&scope, &present.instance)?;
-        if instance != present.instance {
-            keep_instance(&registry, &scope.namespace, Some(&present.instance), instance).await?;
-        }
-        Ok(OperationResult::Void)
-    })
-    .await
-}
-
-/// DeleteInstance of a static instance.
-pub(crate) async fn delete_instance(scope: Scope, path: InstancePath) -> Result<OperationResult, CimError> {
-    detached(async move {
-        let registry = Arc::clone(&scope.inner.registry);
-        let _turn = registry.turn.lock().await;
-        let scope = now(scope)?;
-        let present = scope.namespace.extents.get(&path).ok_or_else(|| crate::instances::absent(&path))?;
-        let change = Change::RemoveInstance(scope.namespace.name.clone(), path.clone());
-        keep(&registry, &[change]).await?;
-        scope.namespace.extents.remove(&path);
-        tell(&registry, &scope.namespace, Some(&present.instance), None).await;
-        Ok(OperationResult::Void)
-    })
-    .await
-}
-
 impl Scope {
     fn declarations(&self) -> Declarations<'_> {
         Declarations { schema: &self.namespace.schema, common: &self.inner.registry.common }
@@ -327,38 +253,12 @@ async fn change_schema(
 }
 
 /// The scope with the namespace as it is now that it is this one's turn.
-fn now(scope: Scope) -> Result<Scope, CimError> {
+pub(crate) fn now(scope: Scope) -> Result<Scope, CimError> {
     let namespace = scope.inner.registry.namespace(&scope.namespace.name)?;
     Ok(Scope { namespace, ..scope })
 }
 
-async fn keep_instance(
-    registry: &Registry,
-    namespace: &Namespace,
-    before: Option<&Instance>,
-    instance: Instance,
-) -> Result<(), CimError> {
-    let instance = Arc::new(instance);
-    keep(registry, &[Change::SetInstance(namespace.name.clone(), Arc::clone(&instance))]).await?;
-    namespace.extents.set(Instance::clone(&instance));
-    tell(registry, namespace, before, Some(&instance)).await;
-    Ok(())
-}
-
-/// Tells who subscribed. The repository is a store of its own, so that this is no part of the change; it still has the turn, so that
-/// changes are told in their order.
-async fn tell(
-    registry: &Registry,
-    namespace: &Namespace,
-    before: Option<&Instance>,
-    after: Option<&Instance>,
-) {
-    if let Some(indications) = &registry.indications {
-        indications.instance_changed(&namespace.name, before, after).await;
-    }
-}
-
-async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), CimError> {
+pub(crate) async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), CimError> {
     registry.store.apply(changes).await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the repository failed");
         match error {
@@ -379,7 +279,7 @@ fn loaded_classes(registry: &Registry) -> usize {
     registry.all().values().map(count).sum()
 }
 
-fn enough(room: bool, what: &str, most: usize) -> Result<(), CimError> {
+pub(crate) fn enough(room: bool, what: &str, most: usize) -> Result<(), CimError> {
     if room {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use crate::indications::Indications;
 use crate::job_instance::Template;
 use crate::links::{LeadsTo, Link};
 use crate::results::{METHOD_RESULT, RESULT_OF_JOB};
+use crate::static_writes::Wishes;
 use cimwright_cim::{CimError, Class, ClassName, Instance, NamespaceName, Schema};
 use cimwright_repository::{Extents, RepositoryStore};
 use cimwright_sdk::{InstanceProvider, JobDialect, MethodProvider, Plugin, ServedClass};
@@ -100,6 +101,8 @@ pub(crate) struct Registry {
     pub(crate) turn: tokio::sync::Mutex<()>,
     /// Who is told what happens to what clients load.
     pub(crate) indications: Option<Indications>,
+    /// Writes of static instances that wait for it.
+    pub(crate) wishes: Wishes,
 }
 
 /// A namespace: its classes and who answers for them.
@@ -180,7 +183,8 @@ impl Registry {
         indications: Option<Indications>,
     ) -> Self {
         let (namespaces, turn) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { namespaces, common: Arc::new(common), store, turn, indications }
+        let wishes = Wishes::default();
+        Self { namespaces, common: Arc::new(common), store, turn, wishes, indications }
     }
 
     /// All namespaces as they are now.

@@ -43,6 +43,7 @@ use book::Book;
 use cimwright_cim::query::Query;
 use cimwright_cim::{CimError, DateTime, Instance, InstancePath, NamespaceName, Schema, Value};
 use cimwright_jobs::{ChangeObserver, Clock, Entry, EntryKind, JobRecord, Outbox, Outgoing, StoreError};
+use cimwright_repository::Kept;
 use cimwright_sdk::{AlertSink, JobDialect};
 use delivery::Lines;
 use routes::Routes;
@@ -77,6 +78,13 @@ pub struct Parts<'a> {
     pub parser: QueryParser,
     /// How indications are delivered.
     pub config: IndicationsConfig,
+}
+
+/// A change of an instance that a client keeps.
+pub(crate) struct InstanceChange {
+    pub(crate) namespace: NamespaceName,
+    pub(crate) before: Option<Arc<Kept>>,
+    pub(crate) after: Option<Arc<Instance>>,
 }
 
 pub(crate) struct Shared {
@@ -171,32 +179,33 @@ impl Indications {
         }
     }
 
-    /// Tells of a change of an instance that a client keeps, which is durable already. A failure to tell is logged: what was changed
+    /// Tells of changes of instances that clients keep, which are durable already. A failure to tell is logged: what was changed
     /// is changed.
-    pub(crate) async fn instance_changed(
-        &self,
-        namespace: &NamespaceName,
-        before: Option<&Instance>,
-        after: Option<&Instance>,
-    ) {
+    pub(crate) async fn instances_changed(&self, changes: &[InstanceChange]) {
         let shared = &self.shared;
         if !shared.is_active() {
             return;
         }
         let routes = shared.routes();
-        let Some((source, routes)) = routes.of(namespace).filter(|(_, r)| !r.is_empty()) else { return };
-        let Some((kind, bare)) = lifecycle::of_instance(before, after, &shared.config.system_name) else {
-            return;
-        };
-        let indication = shared.stamped(bare);
         let at = shared.clock.now();
-        let passed = routes.iter().filter(|r| r.takes(kind) && r.query.matches(&indication, &*source.schema));
-        let to = routes::listeners(passed, at);
-        if to.is_empty() {
+        let told = changes.iter().filter_map(|change| {
+            let (source, routes) = routes.of(&change.namespace).filter(|(_, r)| !r.is_empty())?;
+            let before = change.before.as_ref().map(|kept| &kept.instance);
+            let (kind, bare) =
+                lifecycle::of_instance(before, change.after.as_deref(), &shared.config.system_name)?;
+            let indication = shared.stamped(bare);
+            let passed =
+                routes.iter().filter(|r| r.takes(kind) && r.query.matches(&indication, &*source.schema));
+            let to = routes::listeners(passed, at);
+            (!to.is_empty()).then_some(Outgoing { at, indication, to })
+        });
+        let told: Vec<Outgoing> = told.collect();
+        if told.is_empty() {
             return;
         }
-        if let Err(error) = shared.outbox.publish(vec![Outgoing { at, indication, to }]).await {
-            tracing::error!(%namespace, %error, "a change of an instance is told to nobody");
+        let many = told.len();
+        if let Err(error) = shared.outbox.publish(told).await {
+            tracing::error!(many, %error, "changes of instances are told to nobody");
         }
     }
 

@@ -19,3 +19,4 @@ mod pull;
 mod query;
 mod results;
 mod wiring;
+mod writes;
