@@ -1,14 +1,13 @@
 """Messages that @device-management-toolkit/wsman-messages builds are understood: the story of a job in all three namespaces, told
 by a library for Intel AMT.
 
-The package comes from npm, unmodified. Where there is neither node nor npm, the tests say so and are skipped.
+The package comes from npm's registry, unmodified.
 """
 
 import base64
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import unittest
@@ -16,6 +15,7 @@ import urllib.request
 import xml.etree.ElementTree as ET
 
 import computers
+import npm
 import remote
 from harness import (
     COMPLETED,
@@ -36,32 +36,26 @@ from harness import (
 from remote import PULL, PUSH, WMI, WQL, E, N, Remote, S, W, life, local, properties, selectors
 from test_eventing import Sink, Subscriber
 
-PACKAGE = "@device-management-toolkit/wsman-messages@5.14.1"
+PACKAGE = (
+    "@device-management-toolkit/wsman-messages",
+    "5.14.1",
+    "sha512-a3WI2TGUDhshPdLGQqvqIW+FDVXFzxtp2QoQwrt77odEGe33kyhp+1J6RxZw8SxFUIAjVWG2zVHWCAizwAa10A==",
+)
 HERE = pathlib.Path(__file__).parent
-INSTALLED = HERE.parent.parent / "target" / "interop-npm"
 SERVICE = "Cimwright_DemoService"
 TASKS = "MSFT_WvrAdminTasks"
 
 
-def install():
-    """Brings the package once."""
-    if not (INSTALLED / "node_modules" / PACKAGE.rsplit("@", 1)[0]).is_dir():
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(INSTALLED), PACKAGE]
-        subprocess.run(command, check=True)
-
-
-@unittest.skipUnless(shutil.which("node") and shutil.which("npm"), "there is no node or no npm here")
 class Messages:
     """One process that builds messages, one user that sends them."""
 
     @classmethod
     def setUpClass(cls):
-        install()
+        cls.modules = npm.install(*PACKAGE)
 
     def begin(self, url=HTTP, user="ada", password=None):
         """Starts the process for the namespace of the test."""
-        environment = {**os.environ, "NODE_PATH": str(INSTALLED / "node_modules")}
+        environment = {**os.environ, "NODE_PATH": str(self.modules)}
         self.base = f"{WMI}{self.namespace}/"
         self.node = subprocess.Popen(
             ["node", str(HERE / "messages.js"), self.base], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
