@@ -210,8 +210,10 @@ fn replication_status(shared: &Shared, model: &Model, group: &Group, partition: 
         let since = known.last_in_sync.and_then(|t| SystemClock.now().duration_since(t).ok());
         since.is_none_or(|s| s > rpo)
     };
+    let wanted = group.suspended || partition.deactivated;
     Some(match known.phase {
-        _ if group.suspended || partition.deactivated => status::SUSPENDED,
+        // Until the engine has paused, writes still arrive at the other side: it is not suspended because somebody wants it to be.
+        None | Some(MirrorPhase::Broken | MirrorPhase::Lost) if wanted => status::SUSPENDED,
         None => status::WAITING_FOR_DESTINATION,
         Some(MirrorPhase::Copying) => status::INITIAL_BLOCK_COPY,
         Some(MirrorPhase::CatchingUp) => status::BLOCK_COPY_TO_DESTINATION,

@@ -342,18 +342,22 @@ pub(super) async fn wvr_remove(shared: &Arc<Shared>, call: &MethodCall) -> Handl
 pub(super) async fn suspend(shared: &Arc<Shared>, call: &MethodCall, parameter: &str) -> Handled {
     let id = source_group(shared, call, parameter)?;
     set_suspended(shared, id, true).await?;
+    let volumes = shared.model().volumes(id).map(|p| p.id).collect();
+    until_paused(shared, volumes).await;
+    done()
+}
+
+/// Waits until the engine sends nothing of these volumes any more. Noted down it is before; should the engine take longer than a
+/// caller can wait, the state of each volume tells.
+pub(super) async fn until_paused(shared: &Shared, volumes: Vec<Guid>) {
+    use crate::replication::engine::MirrorPhase;
     let mut changes = shared.sessions.changes();
-    let model = shared.model();
-    let volumes: Vec<Guid> = model.volumes(id).map(|p| p.id).collect();
     let paused = changes.wait_for(|known| {
-        use crate::replication::engine::MirrorPhase;
         volumes
             .iter()
             .all(|v| known.get(v).is_none_or(|s| s.phase.is_none_or(|p| p == MirrorPhase::Suspended)))
     });
-    // Noted down it is; if the engine takes longer, the state of the group tells.
     let _ = tokio::time::timeout(PAUSE_LIMIT, paused).await;
-    done()
 }
 
 /// SyncGroup and WvrResumeReplicationGroup.

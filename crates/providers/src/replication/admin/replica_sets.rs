@@ -1,6 +1,6 @@
 //! Single volumes of a group: which ones replicate, and under which identifiers.
 
-use super::{done, group, guid, guids, required};
+use super::{done, group, guid, guids, partners, required};
 use crate::replication::errors;
 use crate::replication::guid::Guid;
 use crate::replication::model::{Group, Model, Partnership, same_name};
@@ -76,6 +76,8 @@ async fn set_active(
         return Err(errors::replica_set_unknown(&unknown.to_string(), &group.name).into());
     }
     let id = group.id;
+    let of_these = model.volumes(id).filter(|p| p.replica_set.is_some_and(|set| sets.contains(&set)));
+    let volumes: Vec<Guid> = of_these.map(|p| p.id).collect();
     shared
         .state
         .change(move |model| {
@@ -88,6 +90,9 @@ async fn set_active(
         })
         .await?;
     shared.sessions.nudge();
+    if !active {
+        partners::until_paused(shared, volumes).await;
+    }
     done()
 }
 
