@@ -57,7 +57,16 @@ impl Stage {
             Self::Clippy => {
                 cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
             }
-            Self::Rust => cargo(&["test", "--quiet", "--workspace"]),
+            Self::Rust => {
+                let mut test = process::cargo();
+                test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+                if std::env::var_os("RUST_TEST_THREADS").is_none() {
+                    // Most tests wait for an engine or for time to pass, not for a processor.
+                    let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+                    test.env("RUST_TEST_THREADS", threads.to_string());
+                }
+                process::show(&mut test)
+            }
             Self::Fuzz => fuzz::short(),
             Self::Interop => interop::run(options),
         }
