@@ -237,6 +237,14 @@ impl BrokerBuilder {
 }
 
 impl Broker {
+    /// Whether a plugin would be taken beside these namespaces, as [`BrokerBuilder::build`] looks at it.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check(namespaces: &[(NamespaceName, Schema)], plugin: &Plugin) -> Result<(), BuildError> {
+        built_in(namespaces.to_vec(), vec![plugin.clone()]).map(drop)
+    }
+
     /// Begins to put a broker together.
     pub fn builder(jobs: Jobs) -> BrokerBuilder {
         BrokerBuilder {

@@ -1,5 +1,6 @@
 //! The providers in processes of their own: started with the server, and left out if they cannot be.
 
+use cimwright_broker::Broker;
 use cimwright_host::{Namespaces, ProcessSettings, ProviderProcess};
 use cimwright_sdk::Plugin;
 use cimwright_sdk::cim::{ErrorDetail, NamespaceName};
@@ -18,7 +19,13 @@ pub(crate) async fn join(config: &Config, namespaces: &mut Namespaces) -> Vec<Pl
     let mut plugins = Vec::new();
     for (process, starting) in config.providers.process.iter().zip(starting) {
         let joined = match starting.await {
-            Ok(started) => started.and_then(|started| started.join(namespaces)),
+            Ok(started) => started.and_then(|started| {
+                let mut with = namespaces.clone();
+                let plugin = started.join(&mut with)?;
+                Broker::check(&with, &plugin).map_err(|e| started.refused(&e))?;
+                *namespaces = with;
+                Ok(plugin)
+            }),
             Err(error) => {
                 tracing::error!(provider = process.name, %error, "a provider could not be started");
                 continue;

@@ -33,7 +33,10 @@ pub(crate) async fn start(settings: &ProcessSettings) -> io::Result<Started> {
     // A thread of its own: what it gives up, it gives up for itself and the child only.
     std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
         let _context = runtime.enter();
-        let result = rustix::thread::set_no_new_privs(true).map_err(io::Error::from);
+        // Ambient capabilities outlive a change of the user; a server that was given some keeps them to itself.
+        let result = rustix::thread::set_no_new_privs(true)
+            .and_then(|()| rustix::thread::clear_ambient_capability_set())
+            .map_err(io::Error::from);
         let _ = sender.send(result.and_then(|()| command.spawn()));
         // The command holds the other end of the socket; it goes with this closure, so that its closing is seen.
     })?;

@@ -8,6 +8,7 @@ use cimwright_sdk::process::frame::{self, FrameError};
 use cimwright_sdk::process::wire::{Answer, Call, FromProvider, Hello, Operation, ToProvider, WireContext};
 use cimwright_sdk::process::wire::{WireCimError, WireInstance, WireValue, WireWish};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,12 +29,16 @@ const CANCEL_GRACE: Duration = Duration::from_secs(10);
 /// How long the end of a process may take after its socket is closed.
 const END_GRACE: Duration = Duration::from_secs(2);
 
+/// How often is looked whether a cancelled call has been answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// What a provider says about a call.
 pub(crate) enum Event {
     /// Instances, whether they are the last ones, and their length in bytes.
     Portion(Vec<WireInstance>, bool, usize),
     Progress(u64, u64, u16),
-    Result(String, WireValue),
+    /// A name, a value, and their length in bytes.
+    Result(String, WireValue, usize),
     Paused(bool),
     Answer(Answer),
 }
@@ -69,6 +74,8 @@ struct Waiting {
     events: Option<mpsc::Sender<Event>>,
     /// How many portions it may send.
     credit: u32,
+    /// Whether it is work of a job, which has progress and results.
+    is_step: bool,
 }
 
 /// A process that has said hello and waits to be welcomed.
@@ -174,12 +181,13 @@ impl Link {
         what: &str,
     ) -> Result<Conversation, ErrorDetail> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let is_step = matches!(operation, Operation::Run { .. } | Operation::Undo { .. });
         let message = ToProvider::Call(Call { id, context, operation });
         let frame = frame::encode(&message).map_err(|e| errors::too_long(&self.name, e.to_string()))?;
         let (sender, events) = mpsc::channel(EVENTS);
         let known = match self.lock().as_mut() {
             Some(waiting) => {
-                waiting.insert(id, Waiting { events: Some(sender), credit: 1 });
+                waiting.insert(id, Waiting { events: Some(sender), credit: 1, is_step });
                 true
             }
             None => false,
@@ -210,7 +218,28 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Returns when a call is answered, or its process has really ended. A call that was cancelled is one or the other within a bound.
+    pub(crate) async fn over(&self, id: u64) {
+        let mut ending = self.ending.subscribe();
+        while self.is_waited_for(id) {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                _ = ending.wait_for(Option::is_some) => return,
+            }
+        }
+        if self.has_ended() {
+            let _ = ending.wait_for(Option::is_some).await;
+        }
+    }
+}
+
 impl Conversation {
+    /// What tells when the call is over, also after nobody listens any more.
+    pub(crate) fn ticket(&self) -> (Arc<Link>, u64) {
+        (Arc::clone(&self.link), self.id)
+    }
+
     /// The next event. Dropping the returned future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Event, ErrorDetail> {
         match self.events.recv().await {
@@ -253,9 +282,17 @@ impl Conversation {
         self.say(&ToProvider::Wish { id: self.id, wish }).await
     }
 
-    /// The reason for an answer that does not fit the question.
+    /// Ends the process for an answer that does not fit the question, and gives the reason.
     pub(crate) fn misplaced(&self) -> ErrorDetail {
-        errors::nonsense(&self.link.name, format!("its answer to {} is one to something else", self.what))
+        let text = format!("its answer to {} is one to something else", self.what);
+        self.link.condemn(Ending::Nonsense(text.clone()));
+        errors::nonsense(&self.link.name, text)
+    }
+
+    /// Ends the process for having sent too much, and gives the reason.
+    pub(crate) fn too_much(&self, what: &str) -> ErrorDetail {
+        self.link.condemn(Ending::TooMuch(what.to_owned()));
+        errors::too_much(&self.link.name, what)
     }
 
     async fn say(&self, message: &ToProvider) -> Result<(), ErrorDetail> {
@@ -283,14 +320,7 @@ impl Drop for Conversation {
                 if let Ok(frame) = frame::encode(&ToProvider::Cancel { id }) {
                     let _ = link.out.send(frame).await;
                 }
-                let mut ending = link.ending.subscribe();
-                while link.is_waited_for(id) {
-                    let pause = tokio::time::sleep(Duration::from_millis(100));
-                    tokio::select! {
-                        () = pause => {}
-                        _ = ending.wait_for(Option::is_some) => return,
-                    }
-                }
+                link.over(id).await;
             });
             if listened.await.is_err() {
                 link.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
@@ -308,9 +338,15 @@ struct Reader {
 
 impl Reader {
     async fn live(self, mut from: OwnedReadHalf, mut child: Child, last_words: Arc<Mutex<String>>) {
-        let said = tokio::select! {
-            said = self.listen(&mut from) => said,
-            () = self.link.kill.notified() => Ok(()),
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let said = {
+            let mut listening = pin!(self.listen(&mut from));
+            tokio::select! {
+                said = &mut listening => said,
+                () = self.link.kill.notified() => Ok(()),
+                // What it said last is still read. A program that it started may hold the socket for longer, and does not count.
+                _ = child.wait() => tokio::time::timeout(END_GRACE, &mut listening).await.unwrap_or(Ok(())),
+            }
         };
         // Nobody is given to it from now on; whoever waits learns why as soon as it is known.
         let waiting = self.link.lock().take();
@@ -319,16 +355,21 @@ impl Reader {
         let status = match &verdict {
             Some(_) => {
                 let _ = child.start_kill();
-                child.wait().await.ok()
+                // One that cannot be killed, since it is somebody else's, must not keep those waiting who want to know.
+                tokio::time::timeout(END_GRACE, child.wait()).await.ok().and_then(Result::ok)
             }
             None => match tokio::time::timeout(END_GRACE, child.wait()).await {
                 Ok(status) => status.ok(),
                 Err(_) => {
-                    let _ = child.kill().await;
+                    let _ = tokio::time::timeout(END_GRACE, child.kill()).await;
                     None
                 }
             },
         };
+        // What it has started does not work on beside the next process. None are left is the usual answer.
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let ending = verdict.unwrap_or_else(|| {
             Ending::Ended(match status {
                 Some(status) => child::in_words(status, &last_words),
@@ -357,7 +398,7 @@ impl Reader {
             FromProvider::Progress { id, done, total, share } => {
                 (id, Event::Progress(done, total, share.min(10_000)))
             }
-            FromProvider::Result { id, name, value } => (id, Event::Result(name, value)),
+            FromProvider::Result { id, name, value } => (id, Event::Result(name, value, length)),
             FromProvider::Paused { id, paused } => (id, Event::Paused(paused)),
             FromProvider::Answer { id, answer } => (id, Event::Answer(answer)),
             FromProvider::Raise { id, namespace, indication } => {
@@ -379,6 +420,10 @@ impl Reader {
                 return Err(Ending::TooMuch("instances that it was not asked for yet".to_owned()));
             }
             waiting.credit -= 1;
+        }
+        if !waiting.is_step && matches!(event, Event::Progress(..) | Event::Result(..) | Event::Paused(_)) {
+            let text = format!("call {id} is no step of a job, and has neither progress nor results");
+            return Err(Ending::Nonsense(text));
         }
         let is_answer = matches!(event, Event::Answer(_));
         let kept = match &waiting.events {

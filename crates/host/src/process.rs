@@ -7,11 +7,12 @@ use crate::link::{Conversation, Greeted, Link};
 use crate::names::lasting;
 use crate::remote::Remote;
 use crate::steps::RemoteKind;
+use async_trait::async_trait;
 use cimwright_cim::{Class, ClassName, ErrorDetail, Name, NamespaceName, Schema};
-use cimwright_jobs::JobKind;
+use cimwright_jobs::{JobKind, Jobs};
 use cimwright_sdk::process::frame;
 use cimwright_sdk::process::wire::{Hello, Operation, ToProvider, VERSIONS, WireContext};
-use cimwright_sdk::{Alerts, InstanceProvider, MethodProvider, Plugin, ServedClass};
+use cimwright_sdk::{Alerts, Background, InstanceProvider, MethodProvider, Plugin, ServedClass};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -114,6 +115,11 @@ impl ProviderProcess {
         self.try_join(namespaces).map_err(|why| errors::refused(&self.inner.settings.name, why))
     }
 
+    /// The reason for leaving it out, since the server cannot serve what it says.
+    pub fn refused(&self, why: &dyn std::fmt::Display) -> ErrorDetail {
+        errors::refused(&self.inner.settings.name, why.to_string())
+    }
+
     fn try_join(&self, namespaces: &mut Namespaces) -> Result<Plugin, String> {
         let Inner { settings, hello, alerts, .. } = self.inner.as_ref();
         let declarations: Vec<(NamespaceName, &str, &str)> = hello
@@ -159,6 +165,7 @@ impl ProviderProcess {
             let kind = RemoteKind { inner: Arc::clone(&self.inner), name, theirs: kind.clone() };
             plugin.kinds.push(Arc::new(kind) as Arc<dyn JobKind>);
         }
+        plugin.background.push(Arc::new(Begin(Arc::clone(&self.inner))));
         let messages = welcome(&joined, &plugin)?;
         *namespaces = joined;
         let _ = self.inner.welcome.set(messages);
@@ -174,7 +181,13 @@ impl Inner {
         operation: Operation,
         what: &str,
     ) -> Result<Conversation, ErrorDetail> {
-        self.link().await?.call(context, operation, what).await
+        let link = self.link().await?;
+        let limit = self.settings.call_timeout;
+        // Its queue may be full, when it does not read. The call is then cancelled, and the process ended if that is not heard either.
+        match tokio::time::timeout(limit, link.call(context, operation, what)).await {
+            Ok(asked) => asked,
+            Err(_) => Err(errors::timed_out(&self.settings.name, what, limit)),
+        }
     }
 
     /// The name that the server has for a family or a kind of this provider, so that it cannot be taken for one of another.
@@ -229,6 +242,28 @@ impl Inner {
         tracing::info!(provider = name, "started the process of a provider");
         Ok(greeted.welcome(name, messages, self.alerts.clone(), self.settings.namespaces.clone()))
     }
+}
+
+/// Welcomes the process as soon as there is a server around it, so that what it raises before anybody asks it is told.
+struct Begin(Arc<Inner>);
+
+#[async_trait]
+impl Background for Begin {
+    fn begin(&self, _: &Jobs) {
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if let Err(reason) = inner.link().await {
+                tracing::warn!(
+                    provider = inner.settings.name,
+                    error = reason.message_id,
+                    "{}",
+                    reason.message
+                );
+            }
+        });
+    }
+
+    async fn end(&self) {}
 }
 
 impl Life {

@@ -1,15 +1,20 @@
 //! The jobs of a provider in a process of its own: the record is the server's, the work is the process's.
 
 use crate::errors;
-use crate::link::Event;
+use crate::link::{Event, Link};
 use crate::process::Inner;
 use crate::remote::reason_of;
 use async_trait::async_trait;
 use cimwright_cim::{CimError, ErrorDetail, Value};
 use cimwright_jobs::live::Wish;
 use cimwright_jobs::{JobKind, JobSpec, OnRestart, Progress, Step, StepContext, StepError};
+use cimwright_sdk::process::frame;
 use cimwright_sdk::process::wire::{Answer, Operation, WireDone, WireJob, WireStep, from_reason, sent};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many results a step may have; together they are no longer than one message may be.
+const MOST_RESULTS: usize = 1024;
 
 /// A kind of job that a process runs.
 pub(crate) struct RemoteKind {
@@ -25,6 +30,8 @@ struct RemoteStep {
     kind: String,
     at: usize,
     form: WireStep,
+    /// The last call that worked on it. When that was dropped it may still be being cancelled.
+    ran: Mutex<Option<(Arc<Link>, u64)>>,
 }
 
 #[async_trait]
@@ -48,7 +55,7 @@ impl JobKind for RemoteKind {
                 .enumerate()
                 .map(|(at, form)| {
                     let (inner, kind) = (Arc::clone(&self.inner), self.theirs.clone());
-                    Arc::new(RemoteStep { inner, kind, at, form }) as Arc<dyn Step>
+                    Arc::new(RemoteStep { inner, kind, at, form, ran: Mutex::default() }) as Arc<dyn Step>
                 })
                 .collect()),
             Answer::Reason { reason } => Err(self.inner.reason(reason)),
@@ -76,7 +83,9 @@ impl Step for RemoteStep {
             done: sent::<_, WireDone>(context.done()),
         };
         let mut conversation = self.inner.ask(None, asked, &self.what(context)).await?;
+        *self.ran() = Some(conversation.ticket());
         let mut known = Wish::Run;
+        let mut results: HashMap<String, usize> = HashMap::new();
         loop {
             // Only what was seen leaves the select; what is done about it comes after.
             let seen = tokio::select! {
@@ -91,12 +100,18 @@ impl Step for RemoteStep {
                 Ok(Event::Progress(done, total, share)) => {
                     context.set_progress(Progress { done, total, share });
                 }
-                Ok(Event::Result(name, value)) => match Value::try_from(value) {
-                    Ok(value) => context.set_result(&name, value),
-                    Err(error) => {
-                        return Err(errors::nonsense(&self.inner.settings.name, error.to_string()).into());
+                Ok(Event::Result(name, value, length)) => {
+                    results.insert(name.clone(), length);
+                    if results.len() > MOST_RESULTS || results.values().sum::<usize>() > frame::MAX_FRAME {
+                        return Err(conversation.too_much("results of one step").into());
                     }
-                },
+                    match Value::try_from(value) {
+                        Ok(value) => context.set_result(&name, value),
+                        Err(error) => {
+                            return Err(errors::nonsense(&self.inner.settings.name, error.to_string()).into());
+                        }
+                    }
+                }
                 Ok(Event::Paused(paused)) => context.report_paused(paused),
                 Ok(Event::Answer(Answer::Output { output })) => return Ok(output),
                 Ok(Event::Answer(Answer::Stopped {})) => return Err(StepError::Stopped),
@@ -110,6 +125,11 @@ impl Step for RemoteStep {
     }
 
     async fn undo(&self, context: &StepContext, output: Option<&str>) -> Result<(), ErrorDetail> {
+        // While the step is still at work, what is undone would be done again.
+        let ran = self.ran().take();
+        if let Some((link, id)) = ran {
+            link.over(id).await;
+        }
         let asked = Operation::Undo {
             job: Box::new(self.inner.job(context.spec(), &self.kind)),
             step: self.at,
@@ -146,6 +166,10 @@ impl Step for RemoteStep {
 }
 
 impl RemoteStep {
+    fn ran(&self) -> MutexGuard<'_, Option<(Arc<Link>, u64)>> {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn what(&self, context: &StepContext) -> String {
         format!("step \"{}\" of the job \"{}\"", self.form.name, context.spec().name)
     }

@@ -93,6 +93,11 @@ pub fn server_config(config: &Config) -> Result<Tls, TlsError> {
         .and_then(|b| b.with_client_cert_verifier(clients).with_single_cert(chain, secret))
         .map_err(|e| unusable(&certificate, format!("certificate and key cannot be used: {e}")))?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if config.tls.client_ca.is_some() {
+        // A resumed session would not look at the certificate again, which may have expired since.
+        tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        tls.send_tls13_tickets = 0;
+    }
     Ok(Tls { config: Arc::new(tls), binding })
 }
 

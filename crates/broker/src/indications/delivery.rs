@@ -265,8 +265,8 @@ impl Run {
             let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { break };
             let (oldest, sequence, at) = (first.sequence, last.sequence, first.at);
             let missing = self.expected.and_then(|expected| oldest.checked_sub(expected)).unwrap_or(0);
-            let attempt = self.attempt(missing, chunk);
-            let outcome = tokio::time::timeout(self.config.delivery_timeout, attempt).await;
+            let limit = self.config.delivery_timeout;
+            let outcome = tokio::time::timeout(limit, self.attempt(oldest, missing, chunk)).await;
             let error = match outcome {
                 Ok(Ok(())) => {
                     if let Some(failing) = self.failing.take() {
@@ -353,16 +353,17 @@ impl Run {
     }
 
     /// Sends what comes next, in the form that the destination wants.
-    async fn attempt(&self, missing: u64, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
-        let indications = chunk.into_iter().map(|queued| addressed(queued, &self.context));
-        if let Some(sink) = &self.sink {
+    async fn attempt(&mut self, oldest: u64, missing: u64, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
+        let context = self.context.clone();
+        let indications = chunk.into_iter().map(|queued| addressed(queued, &context));
+        if let Some(sink) = self.sink.clone() {
             if missing > 0 {
-                self.deliver.deliver_dropped(self.destination, &self.target, sink, missing).await?;
+                self.deliver.deliver_dropped(self.destination, &self.target, &sink, missing).await?;
+                // It has been told, whatever becomes of the events.
+                self.expected = Some(oldest);
             }
-            return self
-                .deliver
-                .deliver_events(self.destination, &self.target, sink, indications.collect())
-                .await;
+            let events = indications.collect();
+            return self.deliver.deliver_events(self.destination, &self.target, &sink, events).await;
         }
         for indication in indications {
             self.deliver.deliver(self.destination, &self.target, indication).await?;

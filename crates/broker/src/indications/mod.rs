@@ -230,9 +230,12 @@ impl Shared {
 
     /// Works out anew whom each query leads to; to be called after every change of the book.
     fn reroute(&self) {
-        let routes = Routes::new(&self.book(), self.sources());
+        // Held to the end: whoever worked them out from an older book must not be the last to say so.
+        let book = self.book();
+        let routes = Routes::new(&book, self.sources());
         self.active.store(!routes.is_empty(), Ordering::Release);
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+        drop(book);
     }
 
     /// An indication with what every one of them has.

@@ -343,7 +343,15 @@ fn compare(found: Found<'_>, operator: Comparison, constant: Value) -> Result<Co
                 .map_err(|e| format!("{}: {e}", property.name))?
         }
     };
-    Ok(Condition::Compare { property: found.path, operator, constant })
+    // In XPath what is not there compares as FALSE, and not as NULL as in a query: `not(Owner = 'ann')` holds where there is no owner.
+    let mut whole = found.path.clone();
+    if let Some(last) = whole.0.last_mut().filter(|step| step.index == Some(Index::Any)) {
+        last.index = None;
+    }
+    Ok(Condition::And(vec![
+        Condition::Not(Box::new(Condition::IsNull(whole))),
+        Condition::Compare { property: found.path, operator, constant },
+    ]))
 }
 
 #[cfg(test)]

@@ -137,7 +137,9 @@ impl Driver {
         let Some(kind) = self.shared.kinds.get(&spec.kind).cloned() else {
             return self.end(Ending::Failed(Box::new(errors::unknown_kind(&spec)))).await;
         };
-        self.steps = match kind.find_steps(&spec).await {
+        // Another process may be asked for them, so that this can take longer than the lease.
+        let found = self.holding(kind.find_steps(&spec)).await?;
+        self.steps = match found {
             Ok(steps) => steps,
             Err(reason) => return self.end(Ending::Failed(Box::new(reason))).await,
         };

@@ -63,8 +63,8 @@ impl Jobs {
                 StateRequest { wanted, by: by.to_owned(), at: now, deadline: timeout.map(|t| now + t) };
             let Some(_) = shared.store.request(id, Some(&request)).await? else { continue };
             if let Some(live) = shared.live.get(id) {
-                live.ask(request);
-                return Ok(self.wait_for(id, &live, wanted, timeout).await);
+                live.ask(request.clone());
+                return Ok(self.wait_for(id, &live, &request, timeout).await);
             }
             let until = now + shared.config.lease;
             let Some((lease, record)) = shared.store.claim(id, shared.holder, now, until).await? else {
@@ -111,7 +111,7 @@ impl Jobs {
             record.request = Some(request.clone());
             let live = shared.spawn_driver(record, lease, None, false);
             let timeout = request.deadline.and_then(|d| d.duration_since(request.at).ok());
-            return Ok(self.wait_for(live.0, &live.1, request.wanted, timeout).await);
+            return Ok(self.wait_for(live.0, &live.1, request, timeout).await);
         }
         let event = match request.wanted {
             RequestedState::Start => JobEvent::Resume,
@@ -159,9 +159,10 @@ impl Jobs {
         &self,
         id: JobId,
         live: &Live,
-        wanted: RequestedState,
+        request: &StateRequest,
         timeout: Option<Duration>,
     ) -> ChangeOutcome {
+        let wanted = request.wanted;
         let mut states = live.states();
         // A Terminate is undone after its time is up, and that takes a moment too.
         let patience = match timeout {
@@ -190,8 +191,11 @@ impl Jobs {
         }
         let suspending = matches!(wanted, RequestedState::Suspend | RequestedState::Service);
         if timeout.is_some_and(|t| t <= Duration::from_secs(30)) && suspending {
-            // The driver has withdrawn it; drop it from the store too, so that a restart does not carry it out.
-            if let Err(error) = self.shared.store.request(id, None).await {
+            // The driver has withdrawn it; drop it from the store too, so that a restart does not carry it out. What somebody else has
+            // asked for since stays.
+            let record = self.shared.store.load(id).await;
+            let own = record.is_ok_and(|r| r.is_some_and(|r| r.request.as_ref() == Some(request)));
+            if own && let Err(error) = self.shared.store.request(id, None).await {
                 tracing::warn!(job = %id, %error, "cannot clear a request that was not met in time");
             }
             return ChangeOutcome::NotInTime;

@@ -123,9 +123,11 @@ fn write_allocate_and_publish_fail() {
             ("ConvertVirtualHardDisk", conversion(&source, &target, FIXED)),
         ];
         for (method, params) in calls.drain(..) {
+            settled(&small).await;
             let answer = house.call(method, params).await;
             house.provoked("CWDISK1005", &answer, &target, By::Engine);
         }
+        settled(&small).await;
         let answer = house.call("ConvertVirtualHardDisk", conversion(&source, &target, DYNAMIC)).await;
         house.provoked("CWDISK1004", &answer, &target, By::Engine);
 
@@ -135,6 +137,7 @@ fn write_allocate_and_publish_fail() {
         for (method, params) in
             [("CompactVirtualHardDisk", on(&path)), ("ResizeVirtualHardDisk", to_size(&path, 16 * MIB))]
         {
+            settled(&small).await;
             let answer = house.call(method, params).await;
             house.provoked("CWDISK1004", &answer, &path, By::Engine);
         }
@@ -145,6 +148,7 @@ fn write_allocate_and_publish_fail() {
         let path = house.path("small/a.vhd");
         settled(&small).await;
         house.call("ConvertVirtualHardDisk", conversion(&fixed, &path, FIXED)).await.completed();
+        settled(&small).await;
         let answer = house.call("ResizeVirtualHardDisk", to_size(&path, 10 * MIB)).await;
         house.provoked("CWDISK1005", &answer, &path, By::Server);
 

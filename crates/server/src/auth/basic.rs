@@ -182,7 +182,11 @@ impl BasicAuth {
     /// Waits as long as the answer to a login that succeeded is kept back, because others before it failed, and forgets those.
     pub(super) async fn succeeded(&self, name: &str, peer: Option<IpAddr>) {
         let key = (counted_as(name), peer);
-        let at = self.failing().get(&key).map(|failing| failing.next);
+        let at = {
+            let failing = self.failing();
+            let crowd = (CROWD.to_owned(), peer);
+            [&key, &crowd].into_iter().filter_map(|key| failing.get(key)).map(|failing| failing.next).max()
+        };
         if let Some(at) = at {
             tokio::time::sleep_until(at.into()).await;
             self.failing().remove(&key);
@@ -254,13 +258,19 @@ impl BasicAuth {
     fn count_failure(&self, name: &str, peer: Option<IpAddr>) -> Instant {
         let now = Instant::now();
         let mut failing = self.failing();
-        let key = (counted_as(name), peer);
+        let mut key = (counted_as(name), peer);
         if failing.len() >= MAX_FAILING && !failing.contains_key(&key) {
             failing.retain(|_, f| now.duration_since(f.last) < FORGET_AFTER);
-            // The one with the fewest failures makes room: a crowd of names does not make the server forget who is being guessed.
-            let least = failing.iter().min_by_key(|(_, f)| (f.count, f.last)).map(|(key, _)| key.clone());
-            if let Some(least) = least.filter(|_| failing.len() >= MAX_FAILING) {
-                failing.remove(&least);
+            if failing.len() >= MAX_FAILING {
+                // Names that find no room share one count for each address: a crowd of names buys no guesses.
+                key.0 = CROWD.to_owned();
+            }
+            if failing.len() >= MAX_FAILING && !failing.contains_key(&key) {
+                // The one with the fewest failures makes room: a crowd does not make the server forget who is being guessed.
+                let least = failing.iter().min_by_key(|(_, f)| (f.count, f.last)).map(|(key, _)| key.clone());
+                if let Some(least) = least {
+                    failing.remove(&least);
+                }
             }
         }
         let entry = failing.entry(key).or_insert(Failing { count: 0, last: now, next: now });
@@ -278,6 +288,9 @@ impl BasicAuth {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What names that find no room are counted under; nobody can be called so.
+const CROWD: &str = "\0";
 
 /// Under which name failures are counted: NTLM does not tell capitals from small letters, so they do not count apart, and names that
 /// nobody can have share one count.

@@ -227,14 +227,17 @@ impl Authenticator {
             (header, None) => header,
             (_, Some(_)) => return Err(Refused::Malformed),
         };
-        if header.is_some_and(|header| header.as_bytes().trim_ascii().eq_ignore_ascii_case(MUTUAL.as_bytes()))
-        {
-            return self.owner_of(channel).unwrap_or(Err(Refused::Certificate));
-        }
         let negotiated = header.and_then(negotiated);
         let exposed = matches!(transport, Transport::Http(_))
             && !transport.is_local()
             && !self.insecure_basic_over_http;
+        if header.is_some_and(|header| header.as_bytes().trim_ascii().eq_ignore_ascii_case(MUTUAL.as_bytes()))
+        {
+            if exposed {
+                return Err(Refused::Insecure);
+            }
+            return self.owner_of(channel).unwrap_or(Err(Refused::Certificate));
+        }
         // Asked before anything else: a challenge would make the client send its password over this connection. A login that
         // sends none is no danger, but what it leads to has to be sealed.
         let password = negotiated.is_none() && (header.is_some() || login.user().is_none());

@@ -23,6 +23,9 @@ use tokio::time::Instant;
 const ENVELOPE: usize = 1600;
 /// How long a Pull looks for items when the client sets no time.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a client waits for items at most.
+const MAX_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// What is kept back of the client's time for the way of the answer.
 const MARGIN: Duration = Duration::from_millis(50);
 /// How many items an answer has at most, whatever the client asks for.
@@ -191,6 +194,8 @@ impl Exchange {
         let around = ENVELOPE + header.action.len() + 6 * header.message_id.len();
         let patience =
             [max_time, header.operation_timeout].into_iter().flatten().min().unwrap_or(DEFAULT_PATIENCE);
+        // What a client can write is longer than time goes on.
+        let patience = patience.min(MAX_PATIENCE);
         Room {
             // One item when the client does not say (DSP0226 8.2.3 and 8.4).
             items: elements.unwrap_or(1).min(MAX_ITEMS) as usize,

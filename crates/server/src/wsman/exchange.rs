@@ -10,8 +10,8 @@ use cimwright_broker::statistics::{Sample, Statistics};
 use cimwright_cim::operation::{ClassOptions, InstanceOptions};
 use cimwright_cim::path::key_values_equal;
 use cimwright_cim::{
-    Class, ClassPath, Instance, InstancePath, Name, NamespaceName, ObjectPath, Operation, OperationResult,
-    Param, Request, Schema,
+    CimError, CimStatus, Class, ClassName, ClassPath, Instance, InstancePath, Name, NamespaceName,
+    ObjectPath, Operation, OperationResult, Param, Request, Schema,
 };
 use cimwright_codec::cimxml::class_text;
 use cimwright_codec::wsman::{
@@ -116,7 +116,7 @@ impl Exchange {
         let path = self.instance_path(&place, &class).await?;
         let instance = match self.get_instance(&place, path.clone()).await {
             Err(fault) => {
-                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let path = self.of_subclass(&place, &path, fault).await?;
                 self.get_instance(&place, path).await?
             }
             found => found?,
@@ -171,7 +171,7 @@ impl Exchange {
         let path = self.instance_path(&place, &class).await?;
         let (path, before) = match self.stored(&place, path.clone()).await {
             Err(fault) => {
-                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let path = self.of_subclass(&place, &path, fault).await?;
                 let before = self.stored(&place, path.clone()).await?;
                 (path, before)
             }
@@ -187,11 +187,15 @@ impl Exchange {
         }
         // A representation shows all properties, also those that cannot be changed: what is asked for is the difference.
         let said = self.header.modified_properties();
+        // Octets are compared as they are shown: several arrays look the same, and what nobody touched is not written.
+        let (mut new, mut old) = (representation.clone(), before.clone());
+        show_octets(&mut new, &place.schema);
+        show_octets(&mut old, &place.schema);
         let changed: Vec<Name> = representation
             .properties
             .iter()
             .filter(|p| said.as_ref().is_none_or(|said| said.contains(&p.name)))
-            .filter(|p| p.value.as_ref() != before.get(p.name.as_str()))
+            .filter(|p| new.get(p.name.as_str()) != old.get(p.name.as_str()))
             .map(|p| p.name.clone())
             .collect();
         if !changed.is_empty() {
@@ -239,7 +243,7 @@ impl Exchange {
         let path = self.instance_path(&place, &class).await?;
         if let Err(fault) = self.whole(&place, Operation::DeleteInstance { path: path.clone() }, false).await
         {
-            let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+            let path = self.of_subclass(&place, &path, fault).await?;
             self.whole(&place, Operation::DeleteInstance { path }, false).await?;
         }
         Ok(self.writer(&place).empty())
@@ -258,7 +262,7 @@ impl Exchange {
         let target = ObjectPath::Instance(path.clone());
         match self.call(&place, &class, target, &method, params.clone()).await {
             Err(fault) => {
-                let path = self.of_subclass(&place, &path, &fault).await.ok_or(fault)?;
+                let path = self.of_subclass(&place, &path, fault).await?;
                 let class = Arc::clone(place.schema.class(path.class.as_str()).unwrap_or(&class));
                 self.call(&place, &class, ObjectPath::Instance(path), &method, params).await
             }
@@ -299,47 +303,69 @@ impl Exchange {
 
     /// The instance of a subclass that the keys name, where the class of the resource URI has none with these keys: clients of
     /// Windows name what they found by the class that they asked for. Nothing is looked for unless `fault` says that it may help.
-    async fn of_subclass(&self, place: &Place, path: &InstancePath, fault: &Fault) -> Option<InstancePath> {
+    async fn of_subclass(
+        &self,
+        place: &Place,
+        path: &InstancePath,
+        fault: Fault,
+    ) -> Result<InstancePath, Fault> {
         if !matches!(fault.subcode, Some(Subcode::DestinationUnreachable | Subcode::ActionNotSupported)) {
-            return None;
+            return Err(fault);
         }
-        let classes = place.schema.with_descendants(path.class.as_str());
-        if classes.len() < 2 {
-            return None;
-        }
-        for class in classes.into_iter().take(MAX_SUBCLASSES) {
+        let mut found = None;
+        // The class itself is the first.
+        for class in place.schema.with_descendants(path.class.as_str()).into_iter().take(MAX_SUBCLASSES + 1) {
             let exact = class == path.class;
             let path = InstancePath { class, ..path.clone() };
-            if self.exists(place, &path).await {
-                // Of the class itself: then the fault means what it says.
-                return (!exact).then_some(path);
+            match self.exists(place, &path).await {
+                Ok(false) => {}
+                Ok(true) if exact => return Err(fault),
+                Ok(true) if found.is_some() => return Err(of_several(&path.class)),
+                Ok(true) => found = Some(path),
+                // Whoever cannot look does not know either.
+                Err(_) => return Err(fault),
             }
         }
-        None
+        found.ok_or(fault)
     }
 
     /// The same where the class has no keys at all: its subclasses brought them in.
-    async fn of_keyed_subclass(&self, place: &Place, class: &Class) -> Option<InstancePath> {
+    async fn of_keyed_subclass(&self, place: &Place, class: &Class) -> Result<Option<InstancePath>, Fault> {
         let subclasses = place.schema.with_descendants(class.name.as_str()).into_iter().skip(1);
         let paths = subclasses.filter_map(|name| {
             let class = place.schema.class(name.as_str())?;
             let selected = selected_keys(&self.header.selectors, class, &place.schema).ok()?;
             selected.path(class, place.namespace.clone()).ok()
         });
+        let mut found = None;
         for path in paths.take(MAX_SUBCLASSES) {
-            if self.exists(place, &path).await {
-                return Some(path);
+            match self.exists(place, &path).await {
+                Ok(false) => {}
+                Ok(true) if found.is_some() => return Err(of_several(&path.class)),
+                Ok(true) => found = Some(path),
+                Err(error) => return Err(fault_of(&error, false)),
             }
         }
-        None
+        Ok(found)
     }
 
     /// Whether there is such an instance for this user. Looking for one is no operation that anybody asked for, so it is not counted.
-    async fn exists(&self, place: &Place, path: &InstancePath) -> bool {
+    async fn exists(&self, place: &Place, path: &InstancePath) -> Result<bool, CimError> {
         let options = InstanceOptions { property_list: Some(Vec::new()), ..InstanceOptions::default() };
         let operation = Operation::GetInstance { path: path.clone(), options };
         let request = Request { namespace: place.namespace.clone(), operation };
-        self.app().executor.execute(&self.principal, request).await.is_ok()
+        match self.app().executor.execute(&self.principal, request).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.status,
+                    CimStatus::NotFound | CimStatus::NotSupported | CimStatus::InvalidClass
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// That nothing is selected but a namespace: the request is not about one instance (DSP0227 5).
@@ -382,7 +408,7 @@ impl Exchange {
     pub(super) async fn instance_path(&self, place: &Place, class: &Class) -> Result<InstancePath, Fault> {
         let selected = match selected_keys(&self.header.selectors, class, &place.schema) {
             Err(fault) if class.keys().next().is_none() => {
-                let found = self.of_keyed_subclass(place, class).await;
+                let found = self.of_keyed_subclass(place, class).await?;
                 return found.ok_or_else(|| hints::with_keys(fault, class));
             }
             selected => selected.map_err(|fault| hints::with_keys(fault, class))?,
@@ -494,6 +520,13 @@ impl Exchange {
 }
 
 /// The object manager answers each operation in its own form; this is not the one.
+/// The fault for keys that instances of several subclasses of a class have.
+fn of_several(class: &ClassName) -> Fault {
+    let text =
+        format!("the selectors fit instances of several classes, {class} among them; name the class itself");
+    Fault::new(Subcode::InvalidSelectors, text).detail("AmbiguousSelectors")
+}
+
 pub(super) fn unexpected() -> Fault {
     Fault::new(Subcode::InternalError, "The operation answered in an unexpected form.")
 }

@@ -203,6 +203,10 @@ impl Login {
                 Ok(Step::Continue(spnego::response(Progress::Incomplete, None, Some(&challenge), None)))
             }
             State::Challenged(challenged, Some(wrapping)) => {
+                // Before the proof: the answer must not tell whether the password was right.
+                if reply.list_code.is_none() && wrapping.second_choice {
+                    return Err(Failed::Malformed);
+                }
                 let token = reply.token.ok_or(Failed::Malformed)?;
                 let (proven, mut session) = prove(challenged, token, side)?;
                 let code = match reply.list_code {
@@ -212,7 +216,6 @@ impl Login {
                             .map_err(|_| Failed::Wrong(proven.user.clone()))?;
                         Some(session.sign_mechanisms(&wrapping.list))
                     }
-                    None if wrapping.second_choice => return Err(Failed::Malformed),
                     None => None,
                 };
                 self.state = State::Established(Keys::Ntlm(Box::new(session)));
