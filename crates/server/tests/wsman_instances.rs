@@ -29,6 +29,9 @@ Qualifier EmbeddedInstance : string = null, Scope(property, parameter, method);
 class Author { string Name; };
 class Thing { string Note; };
 class Item : Thing { [Key] string ID; uint32 Touch(); };
+class Pair { [Key] string ID; string Note; };
+class Left : Pair { };
+class Right : Pair { };
 class Book : Item {
     uint16 Pages[]; [OctetString] uint8 Cover[]; [EmbeddedInstance(\"Author\")] string By;
     uint32 Stamp([OctetString] uint8 Mark[], [In(false), Out, OctetString] uint8 Back[]);
@@ -61,7 +64,16 @@ impl Shelf {
             .with("Pages", Value::uint16s([10, 20, 30]))
             .with("Cover", Value::Array(bytes.into()))
             .with("By", Value::Instance(Box::new(author)));
-        Self { schema, instances: Mutex::new(vec![put("Item", "i"), book]) }
+        Self {
+            schema,
+            instances: Mutex::new(vec![
+                put("Item", "i"),
+                book,
+                put("Left", "t"),
+                put("Right", "t"),
+                put("Right", "r"),
+            ]),
+        }
     }
 
     fn at(instances: &[Instance], path: &InstancePath) -> Result<usize, CimError> {
@@ -285,6 +297,12 @@ async fn an_instance_is_found_by_its_superclass() {
     let reply = shelf.get("Item", "b").await;
     reply.assert_message("<p:Book xmlns:p=\"http://schemas.microsoft.com/wbem/wsman/1/wmi/root/test/Book\"");
     reply.assert_message("<p:Cover>");
+    // Not the first of several.
+    shelf.get("Pair", "r").await.assert_message("<p:Right ");
+    for action in ["Get", "Delete"] {
+        let reply = shelf.on(&format!("{TRANSFER}{action}"), "Pair", "t", "", "").await;
+        assert_fault(&reply, &["w:InvalidSelectors", "AmbiguousSelectors"]);
+    }
     let body = format!("<p:Item xmlns:p='{WMI}Item'><p:Note>by the superclass</p:Note></p:Item>");
     let reply = shelf.on(&format!("{TRANSFER}Put"), "Item", "b", "", &body).await;
     reply.assert_message("<p:Note>by the superclass</p:Note>");

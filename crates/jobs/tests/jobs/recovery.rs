@@ -1,6 +1,6 @@
 //! What is left when the server stops, in order or not, and what the next one makes of it.
 
-use crate::harness::{config, house, open, provoked};
+use crate::harness::{House, config, house, open, provoked};
 use cimwright_jobs::{
     ChangeOutcome, Clock, Holder, JobId, JobState, JobStore, JobsConfig, RequestedState, SystemClock,
 };
@@ -121,6 +121,18 @@ fn a_job_that_brings_the_server_down_every_time_is_given_up() {
     }
 }
 
+/// Asserts that for three times the lease nobody else can have a job.
+async fn unclaimed(house: &House, id: JobId, when: &str) {
+    let mine = Holder::random();
+    let limit = Instant::now() + Duration::from_millis(1200);
+    while Instant::now() < limit {
+        let now = SystemClock.now();
+        let taken = house.store.claim(id, mine, now, now + Duration::from_secs(60)).await.unwrap();
+        assert!(taken.is_none(), "{when}: the lease was let go");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A job that waits, or is being undone, is still the driver's: no other one may take it for dead.
 #[tokio::test]
 async fn the_lease_is_kept_while_no_step_runs() {
@@ -138,6 +150,16 @@ async fn the_lease_is_kept_while_no_step_runs() {
     let undone = h.log().iter().filter(|l| l.starts_with("undo")).count();
     assert_eq!(undone, 3, "by one driver: {:?}", h.log());
 
+    // Asked for its steps.
+    let h = open(Arc::default(), short.clone()).await;
+    let id = h.start("late ok").await;
+    h.until_logged("asked for steps").await;
+    unclaimed(&h, id, "asked for its steps").await;
+    h.gate.add_permits(1);
+    h.until_state(id, JobState::Completed).await;
+    let asked = h.log().iter().filter(|l| *l == "asked for steps").count();
+    assert_eq!(asked, 1, "by one driver: {:?}", h.log());
+
     // Waiting for a place, running and suspended.
     let h = open(Arc::default(), short).await;
     let waiting = h.start("watch ok").await;
@@ -146,22 +168,12 @@ async fn the_lease_is_kept_while_no_step_runs() {
     h.until_state(busy, JobState::Running).await;
     h.gate.add_permits(1);
     h.until(waiting, "its first step is done", |r| r.run.steps.len() == 1).await;
-    let mine = Holder::random();
-    let stolen = async |state: JobState| {
-        let limit = Instant::now() + Duration::from_millis(1200);
-        while Instant::now() < limit {
-            let now = SystemClock.now();
-            let taken = h.store.claim(waiting, mine, now, now + Duration::from_secs(60)).await.unwrap();
-            assert!(taken.is_none(), "{state}: the lease was let go");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    stolen(JobState::Running).await;
+    unclaimed(&h, waiting, "Running").await;
     h.change(waiting, RequestedState::Suspend).await;
     h.until_state(waiting, JobState::Suspended).await;
-    stolen(JobState::Suspended).await;
+    unclaimed(&h, waiting, "Suspended").await;
     h.change(waiting, RequestedState::Start).await;
-    stolen(JobState::Suspended).await;
+    unclaimed(&h, waiting, "Suspended").await;
     h.change(busy, RequestedState::Kill).await;
     h.until_state(waiting, JobState::Completed).await;
 }

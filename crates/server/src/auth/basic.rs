@@ -381,7 +381,9 @@ mod tests {
         let (here, there) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 1])));
         let count = |name: &str, peer| {
             basic.count_failure(name, peer);
-            basic.failing().get(&(counted_as(name), peer)).unwrap().count
+            let failing = basic.failing();
+            let own = failing.get(&(counted_as(name), peer));
+            own.or_else(|| failing.get(&(CROWD.to_owned(), peer))).unwrap().count
         };
         assert_eq!([count("a", here), count("A", here), count("a", there), count("b", here)], [1, 2, 1, 1]);
         assert_eq!([count("x:y", here), count("y\n", here)], [1, 2]);
@@ -389,6 +391,10 @@ mod tests {
             count(&i.to_string(), here);
         }
         assert!(basic.failing().len() <= MAX_FAILING);
+        assert!(
+            count("one more", here) > 50 && count("and another", here) > 51,
+            "a crowd of names buys no guesses"
+        );
         assert_eq!(count("a", here), 3, "a crowd of names makes nobody forget");
     }
 
