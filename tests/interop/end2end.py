@@ -39,8 +39,10 @@ def fetch():
         download += ["--no-binary", ":all:", "--dest", scratch, f"pywbem=={version}"]
         subprocess.run(download, check=True)
         (archive,) = pathlib.Path(scratch).glob("*.tar.gz")
+        # Python has filters since 3.11.4, and Debian 12 has 3.11.2.
+        filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         with tarfile.open(archive) as tar:
-            tar.extractall(scratch, filter="data")
+            tar.extractall(scratch, **filtered)
         (pathlib.Path(scratch) / source.name).rename(source)
     return source
 
