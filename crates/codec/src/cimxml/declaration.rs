@@ -54,13 +54,14 @@ fn method(element: Element<'_>, scope: Scope<'_>) -> Result<Method, Refusal> {
         }
         let qualifiers = qualifiers(child, scope)?;
         let (embedded, of_class) = embedded_by_qualifier(&qualifiers);
+        let referred = child.attr(Attr::ReferenceClass).filter(|_| cim_type == CimType::Reference);
         let parameter = Parameter {
             name: Name::new(child.required(Attr::Name)?),
             cim_type,
             is_array,
-            array_size: array_size(child)?,
+            array_size: if is_array { array_size(child)? } else { None },
             embedded,
-            reference_class: child.attr(Attr::ReferenceClass).map(Name::new).or(of_class),
+            reference_class: referred.map(Name::new).or(of_class),
             qualifiers,
         };
         scope.add(&mut method.parameters, parameter, "parameters")?;

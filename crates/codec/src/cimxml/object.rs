@@ -59,8 +59,10 @@ pub(super) fn property(element: Element<'_>, scope: Scope<'_>) -> Result<Option<
     let mut property = Property::new(name, stated.cim_type.unwrap_or(CimType::String), None);
     property.is_array = element.tag() == Tag::PropertyArray;
     property.embedded = stated.embedded;
-    property.array_size = array_size(element)?;
-    property.reference_class = element.attr(Attr::ReferenceClass).map(Name::new);
+    // Attributes that only other elements have say nothing.
+    property.array_size = if property.is_array { array_size(element)? } else { None };
+    let referred = element.attr(Attr::ReferenceClass).filter(|_| element.tag() == Tag::PropertyReference);
+    property.reference_class = referred.map(Name::new);
     property.class_origin = element.attr(Attr::ClassOrigin).map(Name::new);
     property.propagated = element.flag(Attr::Propagated, false)?;
     property.qualifiers = qualifiers(element, scope)?;
