@@ -226,9 +226,13 @@ fn expression_text(pattern: &Pattern) -> String {
 
 fn push_set(out: &mut String, negated: bool, ranges: &[(char, char)]) {
     out.push_str(if negated { "[^" } else { "[" });
-    for (from, to) in ranges {
+    for (at, (from, to)) in ranges.iter().enumerate() {
         out.push(*from);
-        if from != to {
+        // One character before a hyphen that means itself would begin a range, unless the hyphen is the last; as a range of its
+        // own it does not.
+        let rest = &ranges[at + 1..];
+        let before_hyphen = rest.first().is_some_and(|next| next.0 == '-') && *rest != [('-', '-')];
+        if from != to || before_hyphen {
             out.extend(['-', *to]);
         }
     }
@@ -247,6 +251,29 @@ mod tests {
         let written = query_text(&query);
         assert_eq!(parse(language, &written), Ok(query), "{written}");
         assert_eq!(query_text(&parse(language, &written).unwrap()), written);
+    }
+
+    /// Every short set there is of the characters that mean something in one.
+    #[test]
+    fn sets_read_back() {
+        const SIGNS: [char; 6] = ['a', 'b', '-', ']', '[', '^'];
+        let mut read = 0;
+        for number in 0..6usize.pow(7) {
+            let mut rest = number;
+            let inside: String = std::iter::from_fn(|| {
+                let sign = SIGNS[rest % 6];
+                rest /= 6;
+                Some(sign)
+            })
+            .take(7)
+            .collect();
+            let text = format!("SELECT * FROM Job WHERE Name LIKE '[{inside}]'");
+            let Ok(query) = parse("WQL", &text) else { continue };
+            let written = query_text(&query);
+            assert_eq!(parse("WQL", &written), Ok(query), "{text}: {written}");
+            read += 1;
+        }
+        assert!(read > 10_000, "{read} were read");
     }
 
     #[test]
