@@ -20,10 +20,7 @@ pub(super) fn class(element: Element<'_>, scope: Scope<'_>) -> Result<Class, Ref
             Tag::Qualifier => {}
             Tag::Method => scope.add(&mut class.methods, method(child, scope)?, "methods")?,
             _ => {
-                let mut property = property(child, scope)?.ok_or_else(|| element.misplaced(child))?;
-                let (embedded, of_class) = embedded_by_qualifier(&property.qualifiers);
-                property.embedded = property.embedded.or(embedded);
-                property.reference_class = property.reference_class.or(of_class);
+                let property = property(child, true, scope)?.ok_or_else(|| element.misplaced(child))?;
                 scope.add(&mut class.properties, property, "properties")?;
             }
         }
@@ -53,7 +50,7 @@ fn method(element: Element<'_>, scope: Scope<'_>) -> Result<Method, Refusal> {
             return Err(child.misplaced(other));
         }
         let qualifiers = qualifiers(child, scope)?;
-        let (embedded, of_class) = embedded_by_qualifier(&qualifiers);
+        let (embedded, of_class) = embedded_by_qualifier(&qualifiers, cim_type);
         let referred = child.attr(Attr::ReferenceClass).filter(|_| cim_type == CimType::Reference);
         let parameter = Parameter {
             name: Name::new(child.required(Attr::Name)?),
@@ -69,8 +66,14 @@ fn method(element: Element<'_>, scope: Scope<'_>) -> Result<Method, Refusal> {
     Ok(method)
 }
 
-/// What the qualifiers EmbeddedInstance and EmbeddedObject say; parameters have no attribute for it.
-fn embedded_by_qualifier(qualifiers: &[Qualifier]) -> (Option<Embedded>, Option<Name>) {
+/// What the qualifiers EmbeddedInstance and EmbeddedObject say; parameters have no attribute for it. Only strings carry objects.
+pub(super) fn embedded_by_qualifier(
+    qualifiers: &[Qualifier],
+    cim_type: CimType,
+) -> (Option<Embedded>, Option<Name>) {
+    if cim_type != CimType::String {
+        return (None, None);
+    }
     match find(qualifiers, "EmbeddedInstance").and_then(|q| q.value.as_ref()?.as_str()) {
         Some(class) => (Some(Embedded::Instance), Some(Name::new(class))),
         None => (is_true(qualifiers, "EmbeddedObject").then_some(Embedded::Object), None),

@@ -1,6 +1,6 @@
 //! Reading instances (DSP0201 5.4.2 to 5.4.5) and the wrappers that pair them with their paths.
 
-use super::declaration::qualifiers;
+use super::declaration::{embedded_by_qualifier, qualifiers};
 use super::error::Refusal;
 use super::path::{instance_name, instance_path};
 use super::value::{Scope, Stated, embedded_object, value};
@@ -38,16 +38,21 @@ pub(super) fn instance(element: Element<'_>, scope: Scope<'_>) -> Result<Instanc
         if child.tag() == Tag::Qualifier {
             continue;
         }
-        let mut property = property(child, scope)?.ok_or_else(|| element.misplaced(child))?;
+        let mut property = property(child, false, scope)?.ok_or_else(|| element.misplaced(child))?;
         property.qualifiers.clear();
         scope.add(&mut instance.properties, property, "properties")?;
     }
     Ok(instance)
 }
 
-/// The property in one of the three elements for properties; `None` if the element is none of them.
-pub(super) fn property(element: Element<'_>, scope: Scope<'_>) -> Result<Option<Property>, Refusal> {
-    let (stated, holder) = match element.tag() {
+/// The property in one of the three elements for properties; `None` if the element is none of them. In the declaration of a class
+/// qualifiers say too that it carries objects.
+pub(super) fn property(
+    element: Element<'_>,
+    declared: bool,
+    scope: Scope<'_>,
+) -> Result<Option<Property>, Refusal> {
+    let (mut stated, holder) = match element.tag() {
         Tag::Property => (Stated::of_property(element)?, Tag::Value),
         Tag::PropertyArray => (Stated::of_property(element)?, Tag::ValueArray),
         Tag::PropertyReference => {
@@ -58,7 +63,6 @@ pub(super) fn property(element: Element<'_>, scope: Scope<'_>) -> Result<Option<
     let name = Name::new(element.required(Attr::Name)?);
     let mut property = Property::new(name, stated.cim_type.unwrap_or(CimType::String), None);
     property.is_array = element.tag() == Tag::PropertyArray;
-    property.embedded = stated.embedded;
     // Attributes that only other elements have say nothing.
     property.array_size = if property.is_array { array_size(element)? } else { None };
     let referred = element.attr(Attr::ReferenceClass).filter(|_| element.tag() == Tag::PropertyReference);
@@ -66,6 +70,12 @@ pub(super) fn property(element: Element<'_>, scope: Scope<'_>) -> Result<Option<
     property.class_origin = element.attr(Attr::ClassOrigin).map(Name::new);
     property.propagated = element.flag(Attr::Propagated, false)?;
     property.qualifiers = qualifiers(element, scope)?;
+    if declared {
+        let (embedded, of_class) = embedded_by_qualifier(&property.qualifiers, property.cim_type);
+        stated.embedded = stated.embedded.or(embedded);
+        property.reference_class = property.reference_class.or(of_class);
+    }
+    property.embedded = stated.embedded;
     let mut rest = element.children().filter(|c| c.tag() != Tag::Qualifier);
     if let Some(child) = rest.next() {
         if child.tag() != holder {

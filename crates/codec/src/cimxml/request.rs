@@ -8,9 +8,7 @@ use super::path::{is_path, local_namespace_path, object_path};
 use super::value::{Scope, Stated, value};
 use super::xml::{Attr, Document, Element, Limits, Tag, shorten};
 use crate::uri;
-use cimwright_cim::{
-    CimError, CimType, Embedded, Name, NamespaceName, ObjectPath, Operation, Param, Request, Value,
-};
+use cimwright_cim::{CimError, CimType, Name, NamespaceName, ObjectPath, Operation, Param, Request, Value};
 
 /// The CIM headers of an HTTP request, as raw bytes: clients put Latin-1, UTF-8 or `%HH` into them.
 ///
@@ -258,8 +256,10 @@ pub(super) fn param_value(element: Element<'_>, scope: Scope<'_>) -> Result<Para
         None => Some(object_value(child, scope).map_err(place)?.ok_or_else(|| element.misplaced(child))?),
     };
     match &found {
-        Some(Value::Instance(_)) => param.embedded = param.embedded.or(Some(Embedded::Instance)),
-        Some(Value::Class(_)) => param.embedded = param.embedded.or(Some(Embedded::Object)),
+        Some(object @ (Value::Instance(_) | Value::Class(_))) => {
+            param.cim_type = Some(CimType::String);
+            param.embedded = param.embedded.or(object.embedded());
+        }
         Some(Value::Reference(_)) => param.cim_type = Some(CimType::Reference),
         _ => {}
     }

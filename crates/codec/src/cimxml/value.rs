@@ -49,22 +49,27 @@ pub(super) struct Stated {
 impl Stated {
     /// What PARAMVALUE or RETURNVALUE states. TYPE is read where PARAMTYPE is missing, as some peers write it.
     pub(super) fn of_parameter(element: Element<'_>) -> Result<Self, Refusal> {
-        let embedded = embedded_mark(element)?;
         let Some(word) = element.attr(Attr::ParamType).or_else(|| element.attr(Attr::Type)) else {
+            let embedded = embedded_mark(element)?;
             return Ok(Self { cim_type: embedded.map(|_| CimType::String), embedded });
         };
         // DSP0201 2.4 also lets PARAMTYPE itself say what is embedded.
         match word {
             "instance" => Ok(Self { cim_type: Some(CimType::String), embedded: Some(Embedded::Instance) }),
             "object" => Ok(Self { cim_type: Some(CimType::String), embedded: Some(Embedded::Object) }),
-            _ => Ok(Self { cim_type: Some(type_of(word)?), embedded }),
+            _ => Self::of_type(type_of(word)?, element),
         }
     }
 
     /// What PROPERTY and PROPERTY.ARRAY state.
     pub(super) fn of_property(element: Element<'_>) -> Result<Self, Refusal> {
-        let cim_type = type_of(element.required(Attr::Type)?)?;
-        Ok(Self { cim_type: Some(cim_type), embedded: embedded_mark(element)? })
+        Self::of_type(type_of(element.required(Attr::Type)?)?, element)
+    }
+
+    /// Only strings carry objects: the mark says nothing about other types.
+    fn of_type(cim_type: CimType, element: Element<'_>) -> Result<Self, Refusal> {
+        let embedded = if cim_type == CimType::String { embedded_mark(element)? } else { None };
+        Ok(Self { cim_type: Some(cim_type), embedded })
     }
 }
 

@@ -42,7 +42,7 @@ fn an_old_client_is_understood() {
             Param::new("RequestedState", Value::Uint16(5)),
             untyped("TimeoutPeriod", "00000000000130.000000:000".into()),
             Param::new("Setting", plain()),
-            untyped("Bare", plain()),
+            Param::new("Bare", plain()),
             Param::new("Name", InstancePath::new(None, "Y").with_key("", Value::Uint64(7))),
             Param::new("Text", InstancePath::new(hyper_v(), "Y").with_key("A", "1")),
             Param { embedded: Some(Embedded::Object), ..Param::null("Object", CimType::String) },
