@@ -173,7 +173,9 @@ class Eventing(Case):
             wsman.identifier = None
         return answer.find(f"{S}Body")
 
-    def subscribe(self, mode, url=None, expires="PT10M", query=JOBS, wsman=None, more=(), end_to=None):
+    def subscribe(
+        self, mode, url=None, expires="PT10M", query=JOBS, wsman=None, more=(), end_to=None, marks=False, bookmark=None
+    ):
         """Subscribes; the identifier and, for events that are fetched, the context."""
         body = ET.Element(f"{E}Subscribe")
         delivery = ET.SubElement(body, f"{E}Delivery", {"Mode": MODES.get(mode, mode)})
@@ -192,6 +194,10 @@ class Eventing(Case):
         if expires:
             ET.SubElement(body, f"{E}Expires").text = expires
         ET.SubElement(body, f"{W}Filter", {"Dialect": WQL}).text = query
+        if bookmark is not None:
+            body.append(bookmark)
+        if marks:
+            ET.SubElement(body, f"{W}SendBookmarks")
         (answer,) = self.ask("Subscribe", body, wsman)
         self.granted = answer.findtext(f"{E}Expires")
         self.assertTrue(self.granted)

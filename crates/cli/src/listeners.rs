@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use cimwright_broker::indications::{
-    Allowed, Deliver, DeliveryError, EventEnd, EventMode, EventSink, Indications, IndicationsConfig, Parts,
-    RemovalAction, Target,
+    Allowed, Bookmark, Deliver, DeliveryError, EventEnd, EventMode, EventSink, Indications,
+    IndicationsConfig, Parts, RemovalAction, Target,
 };
 use cimwright_cim::{Instance, NamespaceName, Schema};
 use cimwright_client::{Address, Endpoint, Exporter, TlsOptions};
@@ -141,6 +141,7 @@ impl Deliver for Listeners {
         target: &Target,
         sink: &EventSink,
         events: Vec<Instance>,
+        bookmark: Option<Bookmark>,
     ) -> Result<(), DeliveryError> {
         let failed = |reason: String| DeliveryError { reason };
         let exporter = self.exporter(destination, target)?;
@@ -154,11 +155,12 @@ impl Deliver for Listeners {
         let acknowledged = matches!(kind, EventKind::Acknowledged(_) | EventKind::Batch(_));
         let message_id = format!("uuid:{}", Uuid::new_v4());
         let uris = Resource::parse(&sink.resource_uri).1;
+        let bookmark = bookmark.map(|b| Foreign::position(b.to_string()));
         let message = encode_event(&EventMessage {
             to: &to,
             message_id: &message_id,
             kind,
-            bookmark: None,
+            bookmark: bookmark.as_ref(),
             uris: &uris,
             namespace: Some(&sink.namespace),
         });

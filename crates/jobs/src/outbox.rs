@@ -68,6 +68,8 @@ pub struct Queued {
 /// How a queue stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueState {
+    /// The number its first indication had or will have.
+    pub first: u64,
     /// The number the next indication gets.
     pub next: u64,
     /// How many wait.
@@ -108,6 +110,17 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Stores an entry, or replaces the one with its id. A destination gets an empty queue unless it has one.
     async fn register(&self, entry: &Entry) -> Result<(), StoreError>;
+
+    /// Lets the queue of a destination, which is empty, follow another queue: it gets what that one still holds from the number
+    /// `from` on, and from now on whatever that one gets, under the same numbers. Without `from`, nothing that happened before.
+    /// Returns the number that the first indication has or will have, which is higher than `from` if that one does not hold it
+    /// any more; `None` if there is no such queue.
+    async fn follow(
+        &self,
+        destination: Uuid,
+        source: Uuid,
+        from: Option<u64>,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Forgets an entry, and with a destination its queue. `false` if there is none.
     async fn unregister(&self, id: Uuid) -> Result<bool, StoreError>;

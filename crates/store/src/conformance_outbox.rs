@@ -44,6 +44,9 @@ macro_rules! run_on {
             settled_is_gone_and_the_rest_waits
             registrations_are_kept_and_replaced
             a_queue_goes_with_its_destination
+            a_queue_follows_another
+            a_queue_that_follows_begins_where_it_is_told
+            what_follows_survives_reopening
             published_indications_are_queued
             queues_and_sequences_survive_reopening
         }
@@ -327,6 +330,95 @@ pub(crate) async fn a_queue_goes_with_its_destination(factory: &impl OutboxFacto
     assert_eq!(texts(&*outbox, 8).await.len(), 2);
     destinations(&*outbox, &[7]).await;
     assert!(texts(&*outbox, 7).await.is_empty(), "a new queue begins empty");
+    store.close().await;
+}
+
+pub(crate) async fn a_queue_follows_another(factory: &impl OutboxFactory) {
+    let (store, outbox) = factory.open().await;
+    let recorder = Recorder::to(&[7]);
+    outbox.watch(recorder.clone());
+    destinations(&*outbox, &[7, 8, 9]).await;
+    let [seven, eight, nine] = [7, 8, 9].map(Uuid::from_u128);
+    store.create(&job(id(0)), None).await.unwrap();
+    assert_eq!(outbox.follow(eight, Uuid::from_u128(404), None).await.unwrap(), None);
+    assert_eq!(outbox.follow(eight, seven, None).await.unwrap(), Some(1));
+    assert_eq!(outbox.follow(nine, seven, Some(0)).await.unwrap(), Some(0));
+    let alert = Outgoing {
+        at: at(5),
+        indication: Instance::new("Alert").with("Text", "x"),
+        to: vec![(seven, "g".into())],
+    };
+    outbox.publish(vec![alert]).await.unwrap();
+    store.create(&job(id(1)), None).await.unwrap();
+    let numbers = |told: Vec<(u64, String)>| told.into_iter().map(|t| t.0).collect::<Vec<_>>();
+    assert_eq!(numbers(texts(&*outbox, 7).await), [0, 1, 2]);
+    assert_eq!(numbers(texts(&*outbox, 8).await), [1, 2]);
+    assert_eq!(texts(&*outbox, 9).await, texts(&*outbox, 7).await);
+    let grown = std::mem::take(&mut *recorder.grown.lock().unwrap());
+    assert!([seven, eight, nine].iter().all(|d| grown.contains(d)), "{grown:?}");
+
+    // Each has its own place, and its own limit.
+    outbox.settle(eight, 99).await.unwrap();
+    recorder.limit.store(2, Ordering::SeqCst);
+    store.create(&job(id(2)), None).await.unwrap();
+    assert_eq!(numbers(texts(&*outbox, 7).await), [2, 3]);
+    assert_eq!(numbers(texts(&*outbox, 8).await), [3]);
+    assert_eq!(numbers(texts(&*outbox, 9).await), [2, 3]);
+    let state = outbox.queue(nine).await.unwrap().unwrap();
+    assert_eq!((state.first, state.next, state.queued, state.dropped), (0, 4, 2, 2));
+    let state = outbox.queue(eight).await.unwrap().unwrap();
+    assert_eq!((state.first, state.next, state.queued, state.dropped), (1, 4, 1, 0));
+
+    // Who follows lasts no longer than it is wanted, and does not need the other one to stay.
+    outbox.unregister(eight).await.unwrap();
+    outbox.unregister(seven).await.unwrap();
+    store.create(&job(id(3)), None).await.unwrap();
+    assert_eq!(numbers(texts(&*outbox, 9).await), [2, 3]);
+    assert!(texts(&*outbox, 8).await.is_empty());
+    store.close().await;
+}
+
+pub(crate) async fn a_queue_that_follows_begins_where_it_is_told(factory: &impl OutboxFactory) {
+    let (store, outbox) = factory.open().await;
+    outbox.watch(Recorder::to(&[7]));
+    destinations(&*outbox, &[7]).await;
+    let seven = Uuid::from_u128(7);
+    for n in 0..6 {
+        store.create(&job(id(n)), None).await.unwrap();
+    }
+    outbox.settle(seven, 1).await.unwrap();
+    for (n, from, first, held) in [
+        (20, Some(4), 4, vec![4, 5]),
+        (21, Some(2), 2, vec![2, 3, 4, 5]),
+        (22, Some(0), 2, vec![2, 3, 4, 5]),
+        (23, Some(6), 6, vec![]),
+        (24, Some(u64::MAX), 6, vec![]),
+        (25, None, 6, vec![]),
+    ] {
+        destinations(&*outbox, &[n]).await;
+        assert_eq!(outbox.follow(Uuid::from_u128(n), seven, from).await.unwrap(), Some(first), "{from:?}");
+        let numbers: Vec<u64> = texts(&*outbox, n).await.into_iter().map(|t| t.0).collect();
+        assert_eq!(numbers, held, "{from:?}");
+        let state = outbox.queue(Uuid::from_u128(n)).await.unwrap().unwrap();
+        assert_eq!((state.first, state.next, state.queued), (first, 6, held.len() as u64), "{from:?}");
+    }
+    store.close().await;
+}
+
+pub(crate) async fn what_follows_survives_reopening(factory: &impl OutboxFactory) {
+    let (store, outbox) = factory.open().await;
+    outbox.watch(Recorder::to(&[7]));
+    destinations(&*outbox, &[7, 8]).await;
+    store.create(&job(id(0)), None).await.unwrap();
+    outbox.follow(Uuid::from_u128(8), Uuid::from_u128(7), Some(0)).await.unwrap();
+    store.close().await;
+    drop((store, outbox));
+
+    let (store, outbox) = factory.open().await;
+    outbox.watch(Recorder::to(&[7]));
+    store.create(&job(id(1)), None).await.unwrap();
+    assert_eq!(texts(&*outbox, 8).await, texts(&*outbox, 7).await);
+    assert_eq!(texts(&*outbox, 8).await.len(), 2);
     store.close().await;
 }
 

@@ -370,6 +370,15 @@ impl Outbox for MemoryStore {
         Ok(())
     }
 
+    async fn follow(
+        &self,
+        destination: Uuid,
+        source: Uuid,
+        from: Option<u64>,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(self.content().outbox.follow(destination, source, from))
+    }
+
     async fn unregister(&self, id: Uuid) -> Result<bool, StoreError> {
         Ok(self.content().outbox.unregister(id))
     }

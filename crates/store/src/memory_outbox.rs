@@ -18,6 +18,19 @@ pub(crate) struct MemoryOutbox {
 struct Waiting {
     state: QueueState,
     items: VecDeque<Queued>,
+    /// The destination whose queue this one follows.
+    follows: Option<Uuid>,
+}
+
+impl Waiting {
+    fn push(&mut self, item: Queued, limit: u64) {
+        self.state.next = item.sequence + 1;
+        self.items.push_back(item);
+        while self.items.len() as u64 > limit {
+            self.items.pop_front();
+            self.state.dropped += 1;
+        }
+    }
 }
 
 impl MemoryOutbox {
@@ -34,14 +47,16 @@ impl MemoryOutbox {
             for (destination, filter) in to {
                 let Some(queue) = self.queues.get_mut(&destination) else { continue };
                 let sequence = queue.state.next;
-                let indication = indication.clone();
-                queue.items.push_back(Queued { sequence, at, filter: filter.to_string(), indication });
-                queue.state.next += 1;
-                if queue.items.len() as u64 > limit {
-                    queue.items.pop_front();
-                    queue.state.dropped += 1;
-                }
+                let item =
+                    Queued { sequence, at, filter: filter.to_string(), indication: indication.clone() };
+                queue.push(item.clone(), limit);
                 grown.push(destination);
+                for (follower, queue) in
+                    self.queues.iter_mut().filter(|(_, q)| q.follows == Some(destination))
+                {
+                    queue.push(item.clone(), limit);
+                    grown.push(*follower);
+                }
             }
         }
         if let Some(observer) = self.observer.as_ref().filter(|_| !grown.is_empty()) {
@@ -61,6 +76,17 @@ impl MemoryOutbox {
         if entry.kind == EntryKind::Destination {
             self.queues.entry(entry.id).or_default();
         }
+    }
+
+    pub(crate) fn follow(&mut self, destination: Uuid, source: Uuid, from: Option<u64>) -> Option<u64> {
+        let followed = self.queues.get(&source)?;
+        let next = followed.state.next;
+        let from = from.map_or(next, |from| from.min(next));
+        let items: VecDeque<Queued> = followed.items.iter().filter(|i| i.sequence >= from).cloned().collect();
+        let first = items.front().map_or(next, |i| i.sequence);
+        let state = QueueState { first, next, ..QueueState::default() };
+        self.queues.insert(destination, Waiting { state, items, follows: Some(source) });
+        Some(first)
     }
 
     pub(crate) fn unregister(&mut self, id: Uuid) -> bool {

@@ -1,6 +1,7 @@
 //! The filters, destinations and subscriptions there are.
 
 use super::QueryParser;
+use super::bookmarks::JournalPart;
 use super::eventing::EventSink;
 use super::rules;
 use super::sources::Source;
@@ -54,6 +55,8 @@ pub(crate) struct Destination {
     pub(crate) target: Option<Target>,
     /// How events are delivered, if it is one of WS-Management.
     pub(crate) sink: Option<Arc<EventSink>>,
+    /// What it has to do with a journal.
+    pub(crate) journal: Option<JournalPart>,
 }
 
 /// A subscription.
@@ -89,7 +92,8 @@ impl Book {
                         (None, Target::parse(url).ok())
                     }
                 };
-                self.destinations.push(Destination { entry, target, sink });
+                let journal = JournalPart::read(&entry);
+                self.destinations.push(Destination { entry, target, sink, journal });
             }
             EntryKind::Subscription => match self.ends_of(&entry) {
                 Some((filter, destination)) => {
@@ -228,6 +232,16 @@ impl Book {
         };
         let destination = self.destination_at(end("Handler")?)?.entry.id;
         Some((filter, destination))
+    }
+}
+
+impl Destination {
+    /// The journal that its queue follows.
+    pub(crate) fn follows(&self) -> Option<Uuid> {
+        match self.journal? {
+            JournalPart::Follows(journal) => Some(journal),
+            JournalPart::Is => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! taken it or it is too old; what was taken is settled in the store a few at a time, so a crash repeats at most a few, each
 //! with the context and number it had before. Lines know nothing of one another, and jobs know nothing of lines.
 
+use super::bookmarks::Bookmark;
 use super::config::{IndicationsConfig, RemovalAction};
 use super::ending::EventEnd;
 use super::eventing::{EventMode, EventSink};
@@ -44,8 +45,8 @@ pub trait Deliver: Send + Sync + 'static {
         indication: Instance,
     ) -> Result<(), DeliveryError>;
 
-    /// Delivers events to a subscriber of WS-Eventing in one message, or says that the source is there if there are none. They
-    /// count as delivered when this returns `Ok`; dropping the future ends the attempt.
+    /// Delivers events to a subscriber of WS-Eventing in one message, or says that the source is there if there are none.
+    /// `bookmark` is that of the last one, if the subscriber wants bookmarks. They count as delivered when this returns `Ok`; dropping the future ends the attempt.
     ///
     /// # Errors
     /// Why the subscriber did not take them.
@@ -55,8 +56,9 @@ pub trait Deliver: Send + Sync + 'static {
         target: &Target,
         sink: &EventSink,
         events: Vec<Instance>,
+        bookmark: Option<Bookmark>,
     ) -> Result<(), DeliveryError> {
-        let _ = (destination, sink, events);
+        let _ = (destination, sink, events, bookmark);
         Err(DeliveryError { reason: format!("there is no way to send events to {target}") })
     }
 
@@ -166,11 +168,11 @@ impl Lines {
 /// Begins to empty the queue of a destination. Nothing happens before there is a way to deliver.
 pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
     let Some(deliver) = shared.deliver.get().cloned() else { return };
-    let (target, sink, context) = {
+    let (target, sink, context, journal) = {
         let book = shared.book();
         let Some(found) = book.destination(destination) else { return };
         let Some(target) = found.target.clone() else { return };
-        (target, found.sink.clone(), context_of(&found.entry))
+        (target, found.sink.clone(), context_of(&found.entry), found.follows())
     };
     if !target.is_allowed(&shared.config.allowed) {
         tracing::error!(%target, "indications may no longer be sent there; they wait");
@@ -185,6 +187,7 @@ pub(crate) fn open_line(shared: &Arc<Shared>, destination: Uuid) {
         target,
         sink,
         context,
+        journal,
         wake: Arc::clone(&wake),
         failing: None,
         expected: None,
@@ -205,6 +208,8 @@ struct Run {
     sink: Option<Arc<EventSink>>,
     /// SequenceContext: the destination's own, from its creation to its end.
     context: String,
+    /// The journal that the queue follows.
+    journal: Option<Uuid>,
     wake: Arc<Notify>,
     failing: Option<Failing>,
     /// The number of the next event; a higher one means that events were dropped. Not known before the first one.
@@ -230,7 +235,18 @@ impl Run {
                     continue;
                 }
             };
-            let done = if portion.is_empty() { Ok(Next::Wait) } else { self.empty(&shared, portion).await };
+            let done = match shared.passes_over(self.destination, &portion).await {
+                _ if portion.is_empty() => Ok(Next::Wait),
+                Ok(true) => {
+                    self.expected = None;
+                    Ok(Next::More)
+                }
+                Ok(false) => self.empty(&shared, portion).await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot empty a queue of events yet");
+                    Ok(Next::Pause(STORE_PAUSE))
+                }
+            };
             // Not held while waiting: a line must not keep the server alive.
             drop(shared);
             match done {
@@ -247,11 +263,11 @@ impl Run {
         self.deliver.forget(self.destination);
     }
 
-    /// 0 if the subscriber has got nothing yet, so that what is missing before the first event is known.
+    /// The number of the first event if the subscriber has got nothing yet, so that what is missing before it is known.
     async fn first_event(&self) -> Option<u64> {
         let (Some(shared), Some(_)) = (self.shared.upgrade(), &self.sink) else { return None };
         let state = shared.outbox.queue(self.destination).await.ok()??;
-        (state.queued + state.dropped == state.next).then_some(0)
+        (state.queued + state.dropped + state.first == state.next).then_some(state.first)
     }
 
     /// Delivers a portion in order, as far as the listener takes it.
@@ -355,6 +371,8 @@ impl Run {
     /// Sends what comes next, in the form that the destination wants.
     async fn attempt(&mut self, oldest: u64, missing: u64, chunk: Vec<Queued>) -> Result<(), DeliveryError> {
         let context = self.context.clone();
+        let wanted = self.journal.filter(|_| self.sink.as_ref().is_some_and(|s| s.bookmarks));
+        let bookmark = wanted.zip(chunk.last()).map(|(journal, last)| Bookmark::new(journal, last.sequence));
         let indications = chunk.into_iter().map(|queued| addressed(queued, &context));
         if let Some(sink) = self.sink.clone() {
             if missing > 0 {
@@ -363,7 +381,10 @@ impl Run {
                 self.expected = Some(oldest);
             }
             let events = indications.collect();
-            return self.deliver.deliver_events(self.destination, &self.target, &sink, events).await;
+            return self
+                .deliver
+                .deliver_events(self.destination, &self.target, &sink, events, bookmark)
+                .await;
         }
         for indication in indications {
             self.deliver.deliver(self.destination, &self.target, indication).await?;
@@ -384,7 +405,8 @@ impl Run {
                 if !self.shared.upgrade().is_some_and(|s| s.is_wanted(self.destination)) {
                     return;
                 }
-                let beat = self.deliver.deliver_events(self.destination, &self.target, sink, Vec::new());
+                let beat =
+                    self.deliver.deliver_events(self.destination, &self.target, sink, Vec::new(), None);
                 // One that is lost is not repeated: the next one says as much.
                 if let Ok(Err(error)) = tokio::time::timeout(self.config.delivery_timeout, beat).await {
                     tracing::debug!(target = %self.target, %error, "a heartbeat was not taken");

@@ -4,6 +4,7 @@
 //! that they end by themselves, and that a client may fetch what waits for it instead of being sent it.
 
 use super::book::{Destination, ENABLED, Filter, Subscription};
+use super::bookmarks::{Bookmark, EventStart, JournalPart, SubscribeError, followers};
 use super::delivery::{self, addressed, context_of};
 use super::ending::EventEnd;
 use super::rules::{self, IGNORE, check_limit};
@@ -86,6 +87,8 @@ pub struct EventSink {
     /// How often a delivery is tried again, and after how long, before the subscription ends. Without it, as it is for all
     /// destinations.
     pub retry: Option<(u32, Duration)>,
+    /// Whether messages say which event is the last one in them.
+    pub bookmarks: bool,
     /// Who is told when this server ends the subscription.
     pub end_to: Option<EventAddress>,
     /// Where the subscription is managed, as the subscriber called it.
@@ -108,6 +111,24 @@ pub struct EventQuery {
     pub language: String,
     /// The query.
     pub text: String,
+}
+
+/// What a subscriber fetches.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// How events are to be written.
+    pub sink: Arc<EventSink>,
+    /// Those that wait, oldest first.
+    pub events: Vec<WaitingEvent>,
+    journal: Option<Uuid>,
+}
+
+impl Fetched {
+    /// The bookmark of the event with this number, if the subscriber wants bookmarks.
+    pub fn bookmark(&self, sequence: u64) -> Option<Bookmark> {
+        let journal = self.journal.filter(|_| self.sink.bookmarks)?;
+        Some(Bookmark::new(journal, sequence))
+    }
 }
 
 /// An event that waits to be fetched.
@@ -170,6 +191,9 @@ impl EventSink {
             instance.set("RetryTotal", Some(Value::Uint32(total)));
             instance.set("RetryInterval", Some(millis(interval)));
         }
+        if self.bookmarks {
+            instance.set("SendBookmarks", Some(Value::Boolean(true)));
+        }
         if let Some(end_to) = &self.end_to {
             instance.set("EndTo", Some(Value::from(end_to.address.as_str())));
             instance.set("EndToParameters", Some(parameters_value(&end_to.parameters)));
@@ -203,6 +227,7 @@ impl EventSink {
             max_elements: instance.get_u64("MaxElements").and_then(|n| u32::try_from(n).ok()),
             max_time: instance.get_u64("MaxTime").map(Duration::from_millis),
             retry: retry.zip(instance.get_u64("RetryInterval").map(Duration::from_millis)),
+            bookmarks: instance.get("SendBookmarks") == Some(&Value::Boolean(true)),
             end_to,
             manager: instance.get_str("Manager").unwrap_or_default().to_owned(),
         };
@@ -212,19 +237,21 @@ impl EventSink {
 }
 
 impl Indications {
-    /// Makes a subscription of WS-Eventing that ends after `lifetime` unless it is renewed; its identity.
+    /// Makes a subscription of WS-Eventing that ends after `lifetime` unless it is renewed; its identity, and the number that its
+    /// first event has or will have.
     ///
     /// # Errors
     /// When the user may not subscribe, the query is none or nothing raises what it asks for, the address is none or not
-    /// allowed, or there are too many subscriptions.
+    /// allowed, there are too many subscriptions, or what came after the bookmark cannot be told any more.
     pub async fn subscribe(
         &self,
         principal: &Principal,
         query: &EventQuery,
         sink: EventSink,
+        start: EventStart,
         lifetime: Duration,
-    ) -> Result<Uuid, CimError> {
-        self.shared.subscribe(principal, query, sink, lifetime).await
+    ) -> Result<(Uuid, u64), SubscribeError> {
+        self.shared.subscribe(principal, query, sink, start, lifetime).await
     }
 
     /// Ends a subscription.
@@ -245,12 +272,11 @@ impl Indications {
         let shared = &self.shared;
         let _turn = shared.turn.lock().await;
         let (mut entry, _) = shared.own_subscription(principal, id)?;
-        let now = shared.clock.now();
-        let began = match entry.instance.get("SubscriptionStartTime") {
-            Some(Value::DateTime(began)) => began.to_system_time(),
-            _ => None,
-        };
-        let age = now.duration_since(began.unwrap_or(entry.created)).unwrap_or_default();
+        let journal = shared.book().destination(id).and_then(|d| d.journal);
+        if let Some(JournalPart::Follows(journal)) = journal {
+            shared.extend_journal(journal, lifetime).await?;
+        }
+        let age = shared.clock.now().duration_since(began(&entry)).unwrap_or_default();
         let whole = seconds(age.saturating_add(lifetime));
         entry.instance.set("SubscriptionDuration", Some(Value::Uint64(whole)));
         shared.outbox.register(&entry).await.map_err(errors::from_store)?;
@@ -269,8 +295,7 @@ impl Indications {
             .map_or(Duration::MAX, |ends| ends.duration_since(self.shared.clock.now()).unwrap_or_default()))
     }
 
-    /// The first `limit` events from the number `from` on that wait for a subscriber who fetches them, and how they are to be
-    /// written. Those before `from` have arrived and are forgotten; the others are given again until a call says that they have
+    /// The first `limit` events from the number `from` on that wait for a subscriber who fetches them. Those before `from` have arrived and are forgotten; the others are given again until a call says that they have
     /// arrived too. Waits for the first one until `until`; then there are none.
     ///
     /// # Errors
@@ -282,7 +307,7 @@ impl Indications {
         from: u64,
         limit: usize,
         until: Instant,
-    ) -> Result<(Arc<EventSink>, Vec<WaitingEvent>), CimError> {
+    ) -> Result<Fetched, CimError> {
         let shared = &self.shared;
         let invalid = || CimError::new(CimStatus::InvalidEnumerationContext, "there is no such subscription");
         let wake = shared.lines.waker(id);
@@ -291,11 +316,11 @@ impl Indications {
             // From here on nothing is missed, whenever it is queued.
             grown.as_mut().enable();
             shared.own_subscription(principal, id).map_err(|_| invalid())?;
-            let (sink, context) = {
+            let (sink, context, journal) = {
                 let book = shared.book();
                 let found = book.destination(id).ok_or_else(invalid)?;
                 let sink = found.sink.clone().filter(|s| s.mode == EventMode::Pull).ok_or_else(invalid)?;
-                (sink, context_of(&found.entry))
+                (sink, context_of(&found.entry), found.follows())
             };
             let state = shared.outbox.queue(id).await.map_err(errors::from_store)?.ok_or_else(invalid)?;
             if from > state.next {
@@ -312,15 +337,18 @@ impl Indications {
                 shared.outbox.settle(id, last.sequence).await.map_err(errors::from_store)?;
                 continue;
             }
+            if shared.passes_over(id, &waiting).await? {
+                continue;
+            }
             if !waiting.is_empty() {
                 let events = waiting
                     .into_iter()
                     .map(|q| WaitingEvent { sequence: q.sequence, event: addressed(q, &context) })
                     .collect();
-                return Ok((sink, events));
+                return Ok(Fetched { sink, events, journal });
             }
             if tokio::time::timeout_at(until, grown).await.is_err() {
-                return Ok((sink, Vec::new()));
+                return Ok(Fetched { sink, events: Vec::new(), journal });
             }
         }
     }
@@ -332,10 +360,11 @@ impl Shared {
         principal: &Principal,
         query: &EventQuery,
         sink: EventSink,
+        start: EventStart,
         lifetime: Duration,
-    ) -> Result<Uuid, CimError> {
+    ) -> Result<(Uuid, u64), SubscribeError> {
         if principal.role() == Role::Reader {
-            return Err(errors::denied(principal, "subscriptions"));
+            return Err(errors::denied(principal, "subscriptions").into());
         }
         let target = sink.target()?;
         let all =
@@ -345,7 +374,8 @@ impl Shared {
                 "events may not be sent to {}; indications.allowed_destinations in the configuration of the server says \
                  where they may",
                 target.host
-            )));
+            ))
+            .into());
         }
         let id = Uuid::now_v7();
         let name = format!("{NAME}{}", id.simple());
@@ -355,10 +385,7 @@ impl Shared {
         filter.set("QueryLanguage", Some(Value::from(query.language.as_str())));
         let namespaces = rules::namespaces_of(&filter);
         let queries = rules::queries_of(&filter, &namespaces, &self.sources(), &self.parser)?;
-        let mut destination = self.named(CLASS, &name);
-        destination.set("PersistenceType", Some(Value::Uint16(3)));
-        destination.set("Protocol", Some(Value::Uint16(WS_MANAGEMENT)));
-        sink.write(&mut destination);
+        let mut destination = self.listener(&name, &sink);
 
         let _turn = self.turn.lock().await;
         self.sweep().await?;
@@ -369,24 +396,49 @@ impl Shared {
             check_limit(book.destinations().count(), self.config.max_destinations, "destinations")?;
             check_limit(book.subscriptions().count(), self.config.max_subscriptions, "subscriptions")?;
         }
-        let subscription = self.tied(&filter, &destination, lifetime);
-        let filter = self.entry(EntryKind::Filter, principal, filter);
+        // Its own filter, or that of the journal that has the events.
+        let (filter, own_filter, journal) = if sink.bookmarks || start != EventStart::Next {
+            let found = self.journal(principal, filter, queries, &sink, start, lifetime).await?;
+            JournalPart::Follows(found.journal).write(id, &mut destination);
+            (found.filter, None, Some(found.journal))
+        } else {
+            let filter = self.entry(EntryKind::Filter, principal, filter);
+            (filter.clone(), Some(Filter::new(filter, queries, false)), None)
+        };
+        let subscription = self.tied(&filter.instance, &destination, lifetime);
         let destination = Entry { id, ..self.entry(EntryKind::Destination, principal, destination) };
         let subscription = self.entry(EntryKind::Subscription, principal, subscription);
         // The subscription last: without it the others are swept away.
-        for entry in [&filter, &destination, &subscription] {
+        let own = own_filter.as_ref().map(|f| &f.entry);
+        for entry in own.into_iter().chain([&destination]) {
             self.outbox.register(entry).await.map_err(errors::from_store)?;
         }
+        let first = match journal {
+            None => 0,
+            Some(journal) => self.follow(id, journal, start).await?,
+        };
+        self.outbox.register(&subscription).await.map_err(errors::from_store)?;
         {
             let mut book = self.book();
-            let ends = (filter.id, id);
-            book.add_filter(Filter::new(filter, queries, false));
-            book.add_destination(Destination { entry: destination, target, sink: Some(Arc::new(sink)) });
-            book.add_subscription(Subscription { entry: subscription, filter: ends.0, destination: ends.1 });
+            if let Some(filter) = own_filter {
+                book.add_filter(filter);
+            }
+            let (sink, journal) = (Some(Arc::new(sink)), journal.map(JournalPart::Follows));
+            book.add_destination(Destination { entry: destination, target, sink, journal });
+            book.add_subscription(Subscription { entry: subscription, filter: filter.id, destination: id });
         }
         self.reroute();
         delivery::open_line(self, id);
-        Ok(id)
+        Ok((id, first))
+    }
+
+    /// A destination that Subscribe makes.
+    pub(super) fn listener(&self, name: &str, sink: &EventSink) -> Instance {
+        let mut destination = self.named(CLASS, name);
+        destination.set("PersistenceType", Some(Value::Uint16(3)));
+        destination.set("Protocol", Some(Value::Uint16(WS_MANAGEMENT)));
+        sink.write(&mut destination);
+        destination
     }
 
     /// The subscription that leads to a destination of WS-Management, and when it ends, if the user may control it. One answer
@@ -398,7 +450,8 @@ impl Shared {
     ) -> Result<(Entry, Option<SystemTime>), CimError> {
         let now = self.clock.now();
         let book = self.book();
-        let known = book.destination(id).is_some_and(|d| d.sink.is_some());
+        let events = |d: &Destination| d.sink.is_some() && d.journal != Some(JournalPart::Is);
+        let known = book.destination(id).is_some_and(events);
         book.subscriptions()
             .filter(|s| known && s.destination == id && principal.may_control(&s.entry.owner))
             .find(|s| s.ends().is_none_or(|ends| now < ends))
@@ -447,11 +500,22 @@ impl Shared {
                 let sink = book.destination(id).and_then(|d| d.sink.clone());
                 sink.filter(|_| !book.subscriptions().any(|s| s.destination == id))
             };
+            // A journal outlives those that follow it unless somebody has removed it.
+            let followers: Vec<(Uuid, Arc<EventSink>)> = {
+                let book = self.book();
+                let sink = |id: Uuid| Some((id, book.destination(id)?.sink.clone()?));
+                followers(&book, id).into_iter().filter_map(sink).collect()
+            };
+            for (follower, sink) in followers {
+                self.end_subscription(follower).await?;
+                self.tell_end(follower, sink, EventEnd::Cancelled);
+            }
             self.end_subscription(id).await?;
             if let Some(sink) = cancelled {
                 self.tell_end(id, sink, EventEnd::Cancelled);
             }
         }
+        self.trim_journals().await?;
         // A filter without its destination is what a crash in the middle of Subscribe or Unsubscribe leaves.
         let alone: Vec<Uuid> = {
             let book = self.book();
@@ -480,7 +544,7 @@ impl Shared {
     }
 
     /// A filter or destination with its keys.
-    fn named(&self, class: &str, name: &str) -> Instance {
+    pub(super) fn named(&self, class: &str, name: &str) -> Instance {
         let path = InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), class)
             .with_key("SystemCreationClassName", SYSTEM_CLASS)
             .with_key("SystemName", self.config.system_name.as_str())
@@ -495,7 +559,7 @@ impl Shared {
     }
 
     /// The subscription between the two.
-    fn tied(&self, filter: &Instance, destination: &Instance, lifetime: Duration) -> Instance {
+    pub(super) fn tied(&self, filter: &Instance, destination: &Instance, lifetime: Duration) -> Instance {
         let now: Value = DateTime::from_system_time(self.clock.now()).into();
         let mut path = InstancePath::new(NamespaceName::new(INTEROP_NAMESPACE), "CIM_IndicationSubscription");
         let mut instance = Instance::new("CIM_IndicationSubscription")
@@ -546,6 +610,15 @@ fn parameters_of(instance: &Instance, property: &str) -> Vec<(String, String, St
 }
 
 /// Seconds, the last begun one included: SubscriptionDuration knows no smaller ones.
-fn seconds(duration: Duration) -> u64 {
+pub(super) fn seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+/// When a subscription began.
+pub(super) fn began(subscription: &Entry) -> SystemTime {
+    let stated = match subscription.instance.get("SubscriptionStartTime") {
+        Some(Value::DateTime(began)) => began.to_system_time(),
+        _ => None,
+    };
+    stated.unwrap_or(subscription.created)
 }

@@ -7,7 +7,7 @@
 //!   made, and evaluated once for a change, however many subscribe to it.
 //! - `delivery`: one task per destination that empties its durable queue in order.
 //! - `eventing`: subscriptions of WS-Eventing, which are all of this in one, and end by themselves; `ending` tells of the end that
-//!   the server decides.
+//!   the server decides; `bookmarks` keeps what was told, for those who want to be told again.
 //! - `target`: where indications may be sent at all.
 //! - `provider`: all of it as instances of root/interop.
 //!
@@ -15,6 +15,7 @@
 //! what it tells become durable together.
 
 mod book;
+mod bookmarks;
 mod config;
 mod delivery;
 mod ending;
@@ -29,10 +30,11 @@ mod sources;
 mod standing;
 mod target;
 
+pub use bookmarks::{Bookmark, EventStart, SubscribeError};
 pub use config::{IndicationsConfig, RemovalAction};
 pub use delivery::{Deliver, DeliveryError};
 pub use ending::EventEnd;
-pub use eventing::{EventAddress, EventMode, EventQuery, EventSink, WaitingEvent};
+pub use eventing::{EventAddress, EventMode, EventQuery, EventSink, Fetched, WaitingEvent};
 pub use provider::plugin;
 pub use target::{Allowed, Target};
 

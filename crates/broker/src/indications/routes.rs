@@ -36,7 +36,10 @@ impl Routes {
     /// The routes of all subscriptions that are enabled.
     pub(crate) fn new(book: &Book, sources: Sources) -> Self {
         let mut by_source: Vec<Vec<Route>> = sources.iter().map(|_| Vec::new()).collect();
-        for subscription in book.subscriptions().filter(|s| s.is_enabled()) {
+        // What follows a journal is told by the store.
+        let follows =
+            |destination: Uuid| book.destination(destination).is_some_and(|d| d.follows().is_some());
+        for subscription in book.subscriptions().filter(|s| s.is_enabled() && !follows(s.destination)) {
             let filters = book.filters_of(subscription.filter);
             let once = (filters.len() > 1).then_some(subscription.entry.id);
             let pairs = filters.iter().flat_map(|filter| (0..sources.len()).map(move |at| (filter, at)));

@@ -164,7 +164,7 @@ impl Shared {
         let entry = self.entry(EntryKind::Destination, principal, instance);
         let id = entry.id;
         self.outbox.register(&entry).await.map_err(errors::from_store)?;
-        self.book().add_destination(Destination { entry, target: Some(target), sink: None });
+        self.book().add_destination(Destination { entry, target: Some(target), sink: None, journal: None });
         delivery::open_line(self, id);
         Ok(path)
     }

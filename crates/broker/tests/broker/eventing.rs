@@ -4,8 +4,8 @@ use crate::house::*;
 use async_trait::async_trait;
 use cimwright_broker::Principal;
 use cimwright_broker::indications::{
-    Deliver, DeliveryError, EventAddress, EventEnd, EventMode, EventQuery, EventSink, Indications,
-    IndicationsConfig, Target, WaitingEvent,
+    Bookmark, Deliver, DeliveryError, EventAddress, EventEnd, EventMode, EventQuery, EventSink, EventStart,
+    Fetched, Indications, IndicationsConfig, SubscribeError, Target, WaitingEvent,
 };
 use cimwright_cim::operation::Operation;
 use cimwright_cim::{CimError, CimStatus, Instance, NamespaceName, Value};
@@ -17,18 +17,19 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-const JOBS: &str = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA \"CIM_ConcreteJob\"";
-const HOUR: Duration = Duration::from_secs(3600);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const JOBS: &str = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA \"CIM_ConcreteJob\"";
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Takes messages, but for the first ones.
 #[derive(Default)]
-struct Sink {
-    refusals: Mutex<usize>,
-    messages: Mutex<Vec<Vec<Instance>>>,
+pub(crate) struct Sink {
+    pub(crate) refusals: Mutex<usize>,
+    pub(crate) messages: Mutex<Vec<Vec<Instance>>>,
+    pub(crate) bookmarks: Mutex<Vec<Option<Bookmark>>>,
     dropped: Mutex<Vec<u64>>,
-    ends: Mutex<Vec<(Uuid, EventEnd)>>,
-    news: Notify,
+    pub(crate) ends: Mutex<Vec<(Uuid, EventEnd)>>,
+    pub(crate) news: Notify,
 }
 
 #[async_trait]
@@ -43,6 +44,7 @@ impl Deliver for Sink {
         target: &Target,
         sink: &EventSink,
         events: Vec<Instance>,
+        bookmark: Option<Bookmark>,
     ) -> Result<(), DeliveryError> {
         assert_eq!((target.port, target.path.as_str()), (80, "/sink"));
         assert_eq!(sink.parameters, [("urn:x".to_owned(), "Cookie".to_owned(), "7".to_owned())]);
@@ -52,6 +54,7 @@ impl Deliver for Sink {
             return Err(DeliveryError { reason: "no acknowledgement".to_owned() });
         }
         self.messages.lock().unwrap().push(events);
+        self.bookmarks.lock().unwrap().push(bookmark);
         self.news.notify_one();
         Ok(())
     }
@@ -88,7 +91,7 @@ impl Deliver for Sink {
 
 impl Sink {
     /// Waits until the end of a job has come; all events until then.
-    async fn until_end(&self) -> Vec<Instance> {
+    pub(crate) async fn until_end(&self) -> Vec<Instance> {
         let wait = async {
             loop {
                 let all: Vec<Instance> = self.messages.lock().unwrap().concat();
@@ -102,7 +105,7 @@ impl Sink {
     }
 }
 
-fn sink(mode: EventMode) -> EventSink {
+pub(crate) fn sink(mode: EventMode) -> EventSink {
     let pulls = mode == EventMode::Pull;
     EventSink {
         mode,
@@ -114,16 +117,17 @@ fn sink(mode: EventMode) -> EventSink {
         max_elements: Some(2),
         max_time: None,
         retry: None,
+        bookmarks: false,
         end_to: None,
         manager: "http://source/wsman".to_owned(),
     }
 }
 
-fn query(text: &str) -> EventQuery {
+pub(crate) fn query(text: &str) -> EventQuery {
     EventQuery { language: "WQL".to_owned(), text: text.to_owned() }
 }
 
-fn quick() -> IndicationsConfig {
+pub(crate) fn quick() -> IndicationsConfig {
     IndicationsConfig {
         retry_interval: Duration::from_millis(5),
         max_retry_interval: Duration::from_millis(5),
@@ -131,19 +135,19 @@ fn quick() -> IndicationsConfig {
     }
 }
 
-struct Source {
-    house: House,
-    sink: Arc<Sink>,
+pub(crate) struct Source {
+    pub(crate) house: House,
+    pub(crate) sink: Arc<Sink>,
 }
 
 impl Source {
-    async fn open(store: Arc<MemoryStore>, config: IndicationsConfig) -> Self {
+    pub(crate) async fn open(store: Arc<MemoryStore>, config: IndicationsConfig) -> Self {
         let source = Self { house: House::telling(store, config).await, sink: Arc::default() };
         source.indications().start(source.sink.clone());
         source
     }
 
-    fn indications(&self) -> &Indications {
+    pub(crate) fn indications(&self) -> &Indications {
         self.house.indications.as_ref().unwrap()
     }
 
@@ -153,15 +157,36 @@ impl Source {
         mode: EventMode,
         lifetime: Duration,
     ) -> Result<Uuid, CimError> {
-        self.indications().subscribe(who, &query(JOBS), sink(mode), lifetime).await
+        self.subscribe_to(who, JOBS, sink(mode), lifetime).await
+    }
+
+    async fn subscribe_to(
+        &self,
+        who: &Principal,
+        text: &str,
+        sink: EventSink,
+        lifetime: Duration,
+    ) -> Result<Uuid, CimError> {
+        match self.indications().subscribe(who, &query(text), sink, EventStart::Next, lifetime).await {
+            Ok((id, first)) => {
+                assert_eq!(first, 0, "a queue of its own begins at the beginning");
+                Ok(id)
+            }
+            Err(SubscribeError::Refused(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// What there is to fetch, which may take a while to come.
+    pub(crate) async fn fetched(&self, who: &Principal, id: Uuid, from: u64) -> Result<Fetched, CimError> {
+        self.indications().fetch(who, id, from, 100, Instant::now() + PATIENCE).await
     }
 
     async fn fetch(&self, who: &Principal, id: Uuid, from: u64) -> Result<Vec<WaitingEvent>, CimError> {
-        let until = Instant::now() + PATIENCE;
-        Ok(self.indications().fetch(who, id, from, 100, until).await?.1)
+        Ok(self.fetched(who, id, from).await?.events)
     }
 
-    async fn one_job(&self, name: &str) {
+    pub(crate) async fn one_job(&self, name: &str) {
         let job = self.house.start(&operator(), V2, "ok", name).await;
         self.house.until(&job, 7).await;
     }
@@ -171,11 +196,11 @@ fn state(event: &Instance) -> Option<u64> {
     event.get("SourceInstance").and_then(Value::as_instance)?.get_u64("JobState")
 }
 
-fn refused<T: std::fmt::Debug>(result: Result<T, CimError>, status: CimStatus) {
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, CimError>, status: CimStatus) {
     assert_eq!(result.unwrap_err().status, status);
 }
 
-fn numbers(events: &[WaitingEvent]) -> Vec<u64> {
+pub(crate) fn numbers(events: &[WaitingEvent]) -> Vec<u64> {
     events.iter().map(|e| e.sequence).collect()
 }
 
@@ -243,7 +268,7 @@ async fn a_subscription_whose_retries_are_over_ends_and_is_told_to_have_ended() 
         ..sink(EventMode::PushWithAck)
     };
     *source.sink.refusals.lock().unwrap() = 3;
-    let id = source.indications().subscribe(&admin(), &query(JOBS), impatient, HOUR).await.unwrap();
+    let id = source.subscribe_to(&admin(), JOBS, impatient, HOUR).await.unwrap();
     source.one_job("x").await;
     let told = async {
         while source.sink.ends.lock().unwrap().is_empty() {
@@ -285,12 +310,11 @@ async fn who_may_subscribe_and_to_what() {
     let indications = source.indications();
     refused(source.subscribe(&reader(), EventMode::Pull, HOUR).await, CimStatus::AccessDenied);
     let far = EventSink { notify_to: "http://192.0.2.7/".to_owned(), ..sink(EventMode::Push) };
-    refused(indications.subscribe(&admin(), &query(JOBS), far, HOUR).await, CimStatus::AccessDenied);
+    refused(source.subscribe_to(&admin(), JOBS, far, HOUR).await, CimStatus::AccessDenied);
     let wrong = EventSink { notify_to: "ftp://127.0.0.1/".to_owned(), ..sink(EventMode::Push) };
-    refused(indications.subscribe(&admin(), &query(JOBS), wrong, HOUR).await, CimStatus::InvalidParameter);
-    let no_event = query("SELECT * FROM Msvm_StorageJob");
-    let pull = || sink(EventMode::Pull);
-    refused(indications.subscribe(&admin(), &no_event, pull(), HOUR).await, CimStatus::InvalidQuery);
+    refused(source.subscribe_to(&admin(), JOBS, wrong, HOUR).await, CimStatus::InvalidParameter);
+    let (no_event, pull) = ("SELECT * FROM Msvm_StorageJob", sink(EventMode::Pull));
+    refused(source.subscribe_to(&admin(), no_event, pull, HOUR).await, CimStatus::InvalidQuery);
     let id = source.subscribe(&operator(), EventMode::Pull, HOUR).await.unwrap();
     refused(source.subscribe(&operator(), EventMode::Pull, HOUR).await, CimStatus::ServerLimitsExceeded);
     refused(indications.unsubscribe(&stranger(), id).await, CimStatus::NotFound);

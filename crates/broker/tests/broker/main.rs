@@ -3,6 +3,7 @@
 
 mod access;
 mod associations;
+mod bookmarks;
 mod brittle;
 mod classes;
 mod control;

@@ -63,6 +63,13 @@ pub struct Foreign {
     pub text: String,
 }
 
+impl Foreign {
+    /// What the bookmarks of this server hold. Nobody else needs to understand it.
+    pub fn position(text: String) -> Self {
+        Self { namespace: "urn:cimwright:eventing".to_owned(), name: "Position".to_owned(), text }
+    }
+}
+
 /// How a subscription is served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivery {
@@ -95,7 +102,7 @@ pub struct Subscribe {
     pub filter: Option<Filter>,
     /// Whether messages carry bookmarks.
     pub send_bookmarks: bool,
-    /// From where on; `http://schemas.dmtf.org/wbem/wsman/1/wsman/bookmark/earliest` is from the first one known.
+    /// From where on; [`uris::EARLIEST`] is from the first one known.
     pub bookmark: Option<String>,
 }
 
@@ -293,7 +300,7 @@ pub struct EventMessage<'a> {
     pub message_id: &'a str,
     /// What is sent.
     pub kind: EventKind<'a>,
-    /// From where on the subscriber would have to ask to get what follows.
+    /// What the subscriber would have to say to get what follows once more.
     pub bookmark: Option<&'a Foreign>,
     /// How classes are named.
     pub uris: &'a ClassUris,
@@ -340,11 +347,7 @@ pub fn encode_event(message: &EventMessage<'_>) -> Vec<u8> {
         EventKind::Batch(_) => writer.raw("<w:AckRequested/>"),
         EventKind::Plain(_) | EventKind::Heartbeat | EventKind::Dropped(_) => {}
     }
-    if let Some(bookmark) = message.bookmark {
-        writer.raw("<w:Bookmark>");
-        foreign(&mut writer, bookmark);
-        writer.raw("</w:Bookmark>");
-    }
+    push_bookmark(&mut writer, message.bookmark);
     writer.raw("</s:Header><s:Body>");
     match message.kind {
         EventKind::Plain(event) | EventKind::Acknowledged(event) => writer.class_element(event, None, ""),
@@ -368,6 +371,15 @@ pub fn encode_event(message: &EventMessage<'_>) -> Vec<u8> {
     }
     writer.raw("</s:Body></s:Envelope>");
     writer.out.into_bytes()
+}
+
+/// The bookmark in a header.
+pub(super) fn push_bookmark(writer: &mut Writer<'_>, bookmark: Option<&Foreign>) {
+    if let Some(bookmark) = bookmark {
+        writer.raw("<w:Bookmark>");
+        foreign(writer, bookmark);
+        writer.raw("</w:Bookmark>");
+    }
 }
 
 /// What stands for an event when there is none.

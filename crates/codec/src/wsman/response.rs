@@ -1,6 +1,7 @@
 //! Answers that are no faults.
 
 use super::enumeration::EnumerationMode;
+use super::eventing::{Foreign, push_bookmark};
 use super::fragment::Fragment;
 use super::header::{Forms, Header};
 use super::resource::ClassUris;
@@ -53,7 +54,17 @@ pub struct ResponseWriter<'a> {
 impl<'a> ResponseWriter<'a> {
     /// An answer to the request with this header. References that name no namespace are to `namespace`.
     pub fn new(header: &'a Header, message_id: &str, namespace: Option<&'a NamespaceName>) -> Self {
-        Self::with_total(header, message_id, namespace, None)
+        Self::begin(header, message_id, namespace, None, None)
+    }
+
+    /// The same for events, with the bookmark of the last one.
+    pub fn with_bookmark(
+        header: &'a Header,
+        message_id: &str,
+        namespace: Option<&'a NamespaceName>,
+        bookmark: Option<&Foreign>,
+    ) -> Self {
+        Self::begin(header, message_id, namespace, None, bookmark)
     }
 
     /// The same, with the number of items that an enumeration has in all, if it is known.
@@ -62,6 +73,16 @@ impl<'a> ResponseWriter<'a> {
         message_id: &str,
         namespace: Option<&'a NamespaceName>,
         total: Option<u64>,
+    ) -> Self {
+        Self::begin(header, message_id, namespace, total, None)
+    }
+
+    fn begin(
+        header: &'a Header,
+        message_id: &str,
+        namespace: Option<&'a NamespaceName>,
+        total: Option<u64>,
+        bookmark: Option<&Foreign>,
     ) -> Self {
         let mut writer = Writer::new(4096, &header.uris, namespace).with_forms(header.forms());
         writer.envelope();
@@ -78,6 +99,7 @@ impl<'a> ResponseWriter<'a> {
             // Nobody counts ahead.
             None => writer.raw("<w:TotalItemsCountEstimate xsi:nil=\"true\"/>"),
         }
+        push_bookmark(&mut writer, bookmark);
         writer.raw("</s:Header><s:Body>");
         Self { header, writer }
     }

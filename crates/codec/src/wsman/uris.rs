@@ -64,5 +64,7 @@ pub const XPATH_LEVEL_1: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/XPat
 pub const FAULT_DETAIL: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/";
 /// What precedes Event, Events, Heartbeat, DroppedEvents, Ack and the names of delivery modes.
 pub const WSMAN_ACTION: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/";
+/// The bookmark of the first event that is still known (DSP0226 10.2.6).
+pub const EARLIEST: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/bookmark/earliest";
 /// The delivery mode of WS-Eventing.
 pub const PUSH: &str = "http://schemas.xmlsoap.org/ws/2004/08/eventing/DeliveryModes/Push";

@@ -2,7 +2,9 @@
 //! the broker's indications; here is what they look like over this protocol.
 
 use super::exchange::{Exchange, message_id};
-use cimwright_broker::indications::{EventAddress, EventMode, EventQuery, EventSink, Indications};
+use cimwright_broker::indications::{
+    Bookmark, EventAddress, EventMode, EventQuery, EventSink, EventStart, Indications, SubscribeError,
+};
 use cimwright_broker::{Clock, SystemClock};
 use cimwright_cim::{CimError, CimStatus, DateTime};
 use cimwright_codec::wsman::{
@@ -48,6 +50,7 @@ impl Exchange {
     pub(super) async fn subscribe(&self, asked: Subscribe) -> Result<Vec<u8>, Fault> {
         let place = self.place()?;
         check_served(&asked)?;
+        let start = start(asked.bookmark.as_deref())?;
         let (lifetime, granted) = granted(asked.expires)?;
         let query = match &asked.filter {
             None => self.all_of_indication()?,
@@ -75,14 +78,15 @@ impl Exchange {
             max_elements: asked.delivery.max_elements,
             max_time: asked.delivery.max_time,
             retry: asked.delivery.retry,
+            bookmarks: asked.send_bookmarks,
             end_to: asked
                 .end_to
                 .map(|to| EventAddress { address: to.address, parameters: triples(to.parameters) }),
             manager: self.header.to.clone(),
         };
         let pulls = sink.mode == EventMode::Pull;
-        let made = self.source()?.subscribe(&self.principal, &query, sink, lifetime).await;
-        let id = made.map_err(|error| refused(&error))?;
+        let made = self.source()?.subscribe(&self.principal, &query, sink, start, lifetime).await;
+        let (id, first) = made.map_err(|error| not_made(&error))?;
         let identifier = format!("uuid:{id}");
         let subscribed = Subscribed {
             address: &self.header.to,
@@ -90,7 +94,7 @@ impl Exchange {
             namespace: (!self.header.uris.is_wmi()).then_some(&place.namespace),
             identifier: &identifier,
         };
-        let context = pulls.then(|| EventContext { subscription: id, from: 0 }.text());
+        let context = pulls.then(|| EventContext { subscription: id, from: first }.text());
         Ok(encode_subscribed(&self.header, &message_id(), &subscribed, granted, context.as_deref()))
     }
 
@@ -129,19 +133,20 @@ impl Exchange {
         let limit = room.items.min(MAX_EVENTS);
         let began = Instant::now();
         let mut beat: Option<Instant> = None;
-        let (sink, events) = loop {
+        let fetched = loop {
             let until = room.until.min(Instant::now() + STRETCH).min(beat.unwrap_or(room.until));
             let fetched =
                 source.fetch(&self.principal, context.subscription, context.from, limit, until).await;
-            let (sink, events) = fetched.map_err(|e| fault_of(&e, false))?;
-            beat = sink.heartbeat.map(|interval| began + interval);
-            if !events.is_empty() || beat.is_some_and(|at| at <= Instant::now()) {
-                break (sink, events);
+            let fetched = fetched.map_err(|e| fault_of(&e, false))?;
+            beat = fetched.sink.heartbeat.map(|interval| began + interval);
+            if !fetched.events.is_empty() || beat.is_some_and(|at| at <= Instant::now()) {
+                break fetched;
             }
             if Instant::now() >= room.until || self.app().is_stopping() {
                 return Err(Fault::new(Subcode::TimedOut, "The operation has timed out."));
             }
         };
+        let (sink, events) = (&fetched.sink, &fetched.events);
         let uris = Resource::parse(&sink.resource_uri).1;
         let mut items = ItemWriter::new(&uris, Some(&sink.namespace), EnumerationMode::Object, false, None);
         let mut next = context;
@@ -155,6 +160,7 @@ impl Exchange {
             items.push_dropped(missing);
             next.from += missing;
         }
+        let mut bookmark = None;
         for waiting in events.iter().take(limit - items.count().min(limit)) {
             let before = items.len();
             items.push(&waiting.event);
@@ -164,12 +170,14 @@ impl Exchange {
                 break;
             }
             next.from = waiting.sequence + 1;
+            bookmark = fetched.bookmark(waiting.sequence).map(|b| Foreign::position(b.to_string()));
         }
         if items.is_empty() {
             let text = "One event is larger than what is taken; it stays for a request that takes more.";
             return Err(Fault::new(Subcode::EncodingLimit, text).detail("MaxEnvelopeSize"));
         }
-        let writer = ResponseWriter::new(&self.header, &message_id(), Some(&sink.namespace));
+        let (id, namespace) = (message_id(), Some(&sink.namespace));
+        let writer = ResponseWriter::with_bookmark(&self.header, &id, namespace, bookmark.as_ref());
         Ok(writer.pulled(Some(&next.text()), &items))
     }
 
@@ -212,9 +220,6 @@ impl Exchange {
 fn check_served(asked: &Subscribe) -> Result<(), Fault> {
     let delivery = &asked.delivery;
     let not = |text: &str, detail| Err(Fault::new(Subcode::UnsupportedFeature, text).detail(detail));
-    if asked.bookmark.is_some() || asked.send_bookmarks {
-        return not("There are no bookmarks; events wait as long as their subscription lasts.", "Bookmarks");
-    }
     if let Some((_, interval)) = delivery.retry
         && (delivery.mode == DeliveryMode::Pull || interval < Duration::from_secs(1))
     {
@@ -229,6 +234,18 @@ fn check_served(asked: &Subscribe) -> Result<(), Fault> {
         return not("Heartbeats are a second apart at least.", "Heartbeats");
     }
     Ok(())
+}
+
+/// Where a subscription with this bookmark begins.
+fn start(bookmark: Option<&str>) -> Result<EventStart, Fault> {
+    match bookmark {
+        None => Ok(EventStart::Next),
+        Some(uris::EARLIEST) => Ok(EventStart::Earliest),
+        Some(text) => Bookmark::read(text).map(EventStart::After).ok_or_else(|| {
+            let text = "The bookmark is none that this server has given.";
+            Fault::new(Subcode::InvalidBookmark, text).detail("InvalidFormat")
+        }),
+    }
 }
 
 fn mode_of(mode: DeliveryMode) -> EventMode {
@@ -267,6 +284,21 @@ fn granted_at(asked: Option<Expiry>, now: SystemTime) -> Result<(Duration, Expir
 
 fn triples(parameters: Vec<Foreign>) -> Vec<(String, String, String)> {
     parameters.into_iter().map(|p| (p.namespace, p.name, p.text)).collect()
+}
+
+/// The fault for a subscription that is not made.
+fn not_made(error: &SubscribeError) -> Fault {
+    match error {
+        SubscribeError::Refused(error) => refused(error),
+        SubscribeError::Expired => {
+            let text = "What came after this bookmark is not kept any more; subscribe from the earliest event on, or without it.";
+            Fault::new(Subcode::InvalidBookmark, text).detail("Expired")
+        }
+        SubscribeError::OtherEvents => {
+            let text = "This bookmark was given with the events of another filter or namespace.";
+            Fault::new(Subcode::InvalidBookmark, text).detail("InvalidFormat")
+        }
+    }
 }
 
 /// The fault for a subscription that cannot be made.

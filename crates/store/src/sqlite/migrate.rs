@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_jobs.sql"),
     include_str!("../../migrations/0002_outbox.sql"),
     include_str!("../../migrations/0003_schedule.sql"),
+    include_str!("../../migrations/0004_followers.sql"),
 ];
 
 /// The script after which the elements of the jobs that are there have to be written into their column.

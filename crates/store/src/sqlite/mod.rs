@@ -285,6 +285,15 @@ impl Outbox for SqliteStore {
         self.queue.run(outbox::Register::new(entry)?).await
     }
 
+    async fn follow(
+        &self,
+        destination: Uuid,
+        source: Uuid,
+        from: Option<u64>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.queue.run(outbox::Follow { destination, source, from }).await
+    }
+
     async fn unregister(&self, id: Uuid) -> Result<bool, StoreError> {
         self.queue.run(outbox::Unregister { id }).await
     }

@@ -50,6 +50,58 @@ impl Op for Register {
     }
 }
 
+/// [`cimwright_jobs::Outbox::follow`].
+pub(super) struct Follow {
+    pub(super) destination: Uuid,
+    pub(super) source: Uuid,
+    pub(super) from: Option<u64>,
+}
+
+impl Op for Follow {
+    type Output = Option<u64>;
+    const NAME: &'static str = "letting a queue follow another";
+
+    async fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<Option<u64>, StoreError>, sqlx::Error> {
+        let (destination, source) = (|| row::bytes(self.destination), || row::bytes(self.source));
+        // What this transaction has still to queue has happened before.
+        flush(batch).await?;
+        let next: Option<i64> = sqlx::query_scalar("SELECT next FROM queue WHERE destination = ?1")
+            .bind(source())
+            .fetch_optional(&mut *batch.conn)
+            .await?;
+        let Some(next) = next else { return Ok(Ok(None)) };
+        let from = self.from.and_then(|from| i64::try_from(from).ok()).map_or(next, |from| from.min(next));
+        let copied = sqlx::query(
+            "INSERT INTO outbox (destination, sequence, indication, filter) \
+             SELECT ?1, sequence, indication, filter FROM outbox WHERE destination = ?2 AND sequence >= ?3",
+        )
+        .bind(destination())
+        .bind(source())
+        .bind(from)
+        .execute(&mut *batch.conn)
+        .await?
+        .rows_affected();
+        let held: Option<i64> = sqlx::query_scalar("SELECT min(sequence) FROM outbox WHERE destination = ?1")
+            .bind(destination())
+            .fetch_one(&mut *batch.conn)
+            .await?;
+        let first = held.unwrap_or(next);
+        sqlx::query(
+            "INSERT OR REPLACE INTO queue (destination, first, next, queued, dropped, follows) \
+             VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+        )
+        .bind(destination())
+        .bind(first)
+        .bind(next)
+        .bind(i64::try_from(copied).unwrap_or(i64::MAX))
+        .bind(source())
+        .execute(&mut *batch.conn)
+        .await?;
+        batch.grown.push(self.destination);
+        Ok(Ok(Some(first.max(0) as u64)))
+    }
+}
+
 /// [`cimwright_jobs::Outbox::unregister`].
 pub(super) struct Unregister {
     pub(super) id: Uuid,
@@ -144,7 +196,7 @@ pub(super) async fn flush(batch: &mut Batch<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Appends to one queue; `false` if there is no such queue any more.
+/// Appends to one queue and to those that follow it; `false` if there is no such queue any more.
 async fn append(
     batch: &mut Batch<'_>,
     destination: Uuid,
@@ -152,17 +204,43 @@ async fn append(
 ) -> Result<bool, sqlx::Error> {
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let row = sqlx::query(
-        "UPDATE queue SET next = next + ?1, queued = queued + ?1 WHERE destination = ?2 RETURNING next, queued",
+        "UPDATE queue SET next = next + ?1, queued = queued + ?1 WHERE destination = ?2 \
+         RETURNING next, queued, EXISTS (SELECT 1 FROM queue AS f WHERE f.follows = ?2)",
     )
     .bind(count)
     .bind(row::bytes(destination))
     .fetch_optional(&mut *batch.conn)
     .await?;
     let Some(row) = row else { return Ok(false) };
-    let (next, queued): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (next, queued, followed): (i64, i64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let lines: Vec<(i64, i64, &str)> =
         (next - count..).zip(&rows).map(|(sequence, (id, filter))| (sequence, *id, &**filter)).collect();
     let lines = serde_json::to_string(&lines).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
+    place(batch, destination, &lines, queued).await?;
+    if followed {
+        let followers = sqlx::query(
+            "UPDATE queue SET next = ?1, queued = queued + ?2 WHERE follows = ?3 RETURNING destination, queued",
+        )
+        .bind(next)
+        .bind(count)
+        .bind(row::bytes(destination))
+        .fetch_all(&mut *batch.conn)
+        .await?;
+        for row in followers {
+            let follower = Uuid::from_slice(row.try_get(0)?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+            place(batch, follower, &lines, row.try_get(1)?).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Puts what has its numbers into one queue, which counts it already.
+async fn place(
+    batch: &mut Batch<'_>,
+    destination: Uuid,
+    lines: &str,
+    queued: i64,
+) -> Result<(), sqlx::Error> {
     // One statement however many they are: each is a message to the connection's thread and back.
     sqlx::query(
         "INSERT INTO outbox (destination, sequence, indication, filter) \
@@ -170,7 +248,7 @@ async fn append(
          FROM json_each(?2)",
     )
     .bind(row::bytes(destination))
-    .bind(lines)
+    .bind(lines.to_owned())
     .execute(&mut *batch.conn)
     .await?;
     batch.grown.push(destination);
@@ -187,7 +265,7 @@ async fn append(
         .await?;
         left(batch, destination, &rows, true).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Rows have left a queue.
@@ -268,12 +346,12 @@ pub(super) async fn pending(
 /// How a queue stands.
 pub(super) async fn queue(pool: &SqlitePool, destination: Uuid) -> Result<Option<QueueState>, StoreError> {
     let failed = |e| backend("looking at a queue of indications", e);
-    let row = sqlx::query("SELECT next, queued, dropped FROM queue WHERE destination = ?1")
+    let row = sqlx::query("SELECT next, queued, dropped, first FROM queue WHERE destination = ?1")
         .bind(row::bytes(destination))
         .fetch_optional(pool)
         .await
         .map_err(failed)?;
     let Some(row) = row else { return Ok(None) };
     let number = |index: usize| row.try_get::<i64, _>(index).map(|n| n.max(0) as u64).map_err(failed);
-    Ok(Some(QueueState { next: number(0)?, queued: number(1)?, dropped: number(2)? }))
+    Ok(Some(QueueState { next: number(0)?, queued: number(1)?, dropped: number(2)?, first: number(3)? }))
 }
