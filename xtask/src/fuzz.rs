@@ -142,7 +142,7 @@ fn by_libfuzzer(options: &Options, driver: &Path, binary: &Path) -> Result<()> {
                 let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                 term::bad(format_args!("{target}"));
                 term::quote(&lines[lines.len().saturating_sub(40)..].join("\n"));
-                failed.push(target);
+                failed.push(format!("{target}: {}", found(&said)));
             }
         }
     };
@@ -155,7 +155,7 @@ fn by_libfuzzer(options: &Options, driver: &Path, binary: &Path) -> Result<()> {
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     match failed.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Tests(format!("something was found: {}", failed.join(", ")))),
+        false => Err(Failure::Tests(format!("something was found\n{}", failed.join("\n")))),
     }
 }
 
@@ -184,6 +184,26 @@ fn told(target: &str, said: &str) -> String {
     let inputs = line.trim_start_matches('#').split_whitespace().next().unwrap_or("?");
     let corpus = behind("corp:").split('/').next().unwrap_or("?");
     format!("{target}: {inputs} inputs, {} edges, a corpus of {corpus}", behind("cov:"))
+}
+
+/// What libFuzzer has found, for whoever has to mend it elsewhere: what was said of it, where the input is, and the input itself.
+fn found(said: &str) -> String {
+    /// As long as what is told of one finding is.
+    const LINE: usize = 1000;
+    let lines: Vec<&str> = said.lines().collect();
+    let behind =
+        |word: &str| lines.iter().rev().find_map(|line| line.split_once(word)).map(|(_, rest)| rest.trim());
+    let panic = lines.iter().position(|line| line.contains("panicked at"));
+    let panic =
+        panic.map(|at| lines[at..].iter().take(2).map(|line| line.trim()).collect::<Vec<_>>().join(" "));
+    let what =
+        panic.or_else(|| behind("SUMMARY:").map(str::to_owned)).unwrap_or_else(|| "it ended".to_owned());
+    let place = behind("Test unit written to").unwrap_or("nowhere");
+    let what: String = what.chars().take(LINE).collect();
+    match behind("Base64:").filter(|text| text.len() <= 4 * LINE) {
+        Some(input) => format!("{what}\n  {place}\n  in Base64: {input}"),
+        None => format!("{what}\n  {place}"),
+    }
 }
 
 /// Writes the seeds and the words of the targets that are wanted, and tells which these are.
@@ -279,6 +299,17 @@ mod tests {
                     #39436\tDONE   cov: 1498 ft: 3337 corp: 529/81Kb lim: 854 exec/s: 6572 rss: 269Mb\nDone 39436 runs\n";
         assert_eq!(told("uri", said), "uri: 39436 inputs, 1498 edges, a corpus of 529");
         assert_eq!(told("uri", ""), "uri: ? inputs, ? edges, a corpus of ?");
+    }
+
+    #[test]
+    fn what_was_found_is_told_with_its_input() {
+        let said = "#7\tNEW cov: 1\nthread 'main' panicked at fuzz/src/targets/uri.rs:7:9:\nassertion failed\n  left: 1\n\
+                    SUMMARY: libFuzzer: deadly signal\nMS: 1 CopyPart-\n\
+                    artifact_prefix='x/'; Test unit written to x/crash-1\nBase64: QUI=\n";
+        let told = "thread 'main' panicked at fuzz/src/targets/uri.rs:7:9: assertion failed\n  x/crash-1\n  in Base64: QUI=";
+        assert_eq!(found(said), told);
+        assert_eq!(found("SUMMARY: libFuzzer: out-of-memory"), "libFuzzer: out-of-memory\n  nowhere");
+        assert_eq!(found(""), "it ended\n  nowhere");
     }
 
     #[test]

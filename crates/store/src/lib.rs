@@ -2,7 +2,7 @@
 //!
 //! The promises are [`cimwright_jobs::JobStore`] with [`cimwright_jobs::Outbox`] (what others are told) and
 //! [`cimwright_repository::RepositoryStore`]; the `conformance` suites say them in tests, and every backend runs all of them.
-//! Nobody outside this crate knows SQL, and the stored [`form`]s are the only serialised shape of domain data.
+//! Nobody outside this crate knows SQL, and the stored [`form`]s are the only shape in which domain data is kept.
 #![forbid(unsafe_code)]
 
 pub mod brittle;

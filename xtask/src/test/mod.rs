@@ -133,7 +133,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (stage, took, failure) in &results {
         match failure {
             None => term::done(stage.title(), Some(*took)),
-            Some(_) => term::bad(format_args!("{}  {}", stage.title(), term::seconds(*took))),
+            Some(failure) => {
+                term::bad(format_args!("{}  {}", stage.title(), term::seconds(*took)));
+                // Once more: whoever sees the end of a long output only should see this.
+                term::quote(&failure.to_string());
+            }
         }
     }
     let failed = results.iter().filter(|(_, _, failure)| failure.is_some()).count();

@@ -3,7 +3,7 @@
 
 use super::pattern;
 use super::scan::{Kind, Scanner, Token};
-use super::shared::{Conditions, Cursor, Parsed, is_class, is_null, number};
+use super::shared::{Conditions, Cursor, Parsed, is_class, number, unless};
 use cimwright_cim::query::{Comparison, Condition, Index, PropertyPath, Query, Step};
 use cimwright_cim::{CimStatus, Name, Value};
 
@@ -67,14 +67,8 @@ impl<'a> Conditions<'a> for Parser<'a> {
             constant => constant,
         };
         let Side::Property(property) = left else { return self.test_of_constant(left, &start) };
-        if self.at.token.is("IS") {
-            self.at.bump()?;
-            let negated = self.at.token.is("NOT");
-            if negated {
-                self.at.bump()?;
-            }
-            self.at.keyword("NULL")?;
-            return Ok(is_null(self.not_itself(property, &start)?, negated));
+        if let Some(negated) = self.at.null_test()? {
+            return Ok(unless(negated, Condition::IsNull(self.not_itself(property, &start)?)));
         }
         if self.at.token.is("ISA") {
             self.at.bump()?;
@@ -86,24 +80,9 @@ impl<'a> Conditions<'a> for Parser<'a> {
             self.at.bump()?;
             return Ok(Condition::IsA { property, class });
         }
-        let negated = self.at.token.is("NOT");
-        if negated {
-            self.at.bump()?;
-            if !self.at.token.is("LIKE") {
-                return Err(self.at.expected("LIKE"));
-            }
-        }
-        if self.at.token.is("LIKE") {
-            self.at.bump()?;
-            let pattern = match &self.at.token.kind {
-                Kind::Text(text) => {
-                    pattern::parse_expression(text).map_err(|problem| self.at.wrong(problem))?
-                }
-                _ => return Err(self.at.expected("a pattern in quotes")),
-            };
-            self.at.bump()?;
-            let like = Condition::Like { property: self.not_itself(property, &start)?, pattern };
-            return Ok(if negated { Condition::Not(Box::new(like)) } else { like });
+        if let Some((pattern, negated)) = self.at.like_test(pattern::parse_expression)? {
+            let property = self.not_itself(property, &start)?;
+            return Ok(unless(negated, Condition::Like { property, pattern }));
         }
         let property = self.not_itself(property, &start)?;
         let operator = self.operator()?;

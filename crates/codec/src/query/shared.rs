@@ -1,9 +1,9 @@
 //! What the languages have in common: the place in a query, and how tests are joined to conditions.
 
-use super::scan::{Scanner, Token};
+use super::scan::{Kind, Scanner, Token};
 use super::{MAX_DEPTH, MAX_SELECTED, MAX_TESTS};
 use crate::uri::is_identifier;
-use cimwright_cim::query::{Condition, PropertyPath};
+use cimwright_cim::query::{Condition, Pattern, PropertyPath};
 use cimwright_cim::{CimError, CimStatus, Value};
 
 pub(super) type Parsed<T> = Result<T, CimError>;
@@ -47,6 +47,40 @@ impl<'a> Cursor<'a> {
     pub(super) fn unsupported(&self, problem: &str) -> CimError {
         let Token { start, end, .. } = self.token;
         self.scanner.error(CimStatus::QueryFeatureNotSupported, start, end, problem)
+    }
+
+    /// The keyword if it is here, and is taken.
+    fn takes(&mut self, keyword: &str) -> Parsed<bool> {
+        let here = self.token.is(keyword);
+        if here {
+            self.bump()?;
+        }
+        Ok(here)
+    }
+
+    /// `IS NULL` and `IS NOT NULL` behind a property: whether there is a NOT. `None` if there is no such test.
+    pub(super) fn null_test(&mut self) -> Parsed<Option<bool>> {
+        if !self.takes("IS")? {
+            return Ok(None);
+        }
+        let negated = self.takes("NOT")?;
+        self.keyword("NULL")?;
+        Ok(Some(negated))
+    }
+
+    /// `LIKE` and `NOT LIKE` behind a property: the pattern, and whether there is a NOT. `None` if there is no such test.
+    pub(super) fn like_test(
+        &mut self,
+        parse: fn(&str) -> Result<Pattern, &'static str>,
+    ) -> Parsed<Option<(Pattern, bool)>> {
+        let negated = self.takes("NOT")?;
+        if !self.takes("LIKE")? {
+            return if negated { Err(self.expected("LIKE")) } else { Ok(None) };
+        }
+        let Kind::Text(text) = &self.token.kind else { return Err(self.expected("a pattern in quotes")) };
+        let pattern = parse(text).map_err(|problem| self.wrong(problem))?;
+        self.bump()?;
+        Ok(Some((pattern, negated)))
     }
 
     /// Adds to a list of what is selected.
@@ -125,9 +159,8 @@ pub(super) fn is_class(text: &str) -> bool {
     is_identifier(text) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// The test for NULL, or its opposite.
-pub(super) fn is_null(property: PropertyPath, negated: bool) -> Condition {
-    let test = Condition::IsNull(property);
+/// A test, or its opposite.
+pub(super) fn unless(negated: bool, test: Condition) -> Condition {
     if negated { Condition::Not(Box::new(test)) } else { test }
 }
 

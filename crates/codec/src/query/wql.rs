@@ -2,7 +2,7 @@
 
 use super::pattern;
 use super::scan::{Kind, Scanner, Token};
-use super::shared::{Conditions, Cursor, Parsed, is_class, is_null, number};
+use super::shared::{Conditions, Cursor, Parsed, is_class, number, unless};
 use cimwright_cim::query::{Comparison, Condition, PropertyPath, Query, Step};
 use cimwright_cim::{Name, Value};
 
@@ -107,17 +107,8 @@ impl<'a> Parser<'a> {
 
     /// The rest of a test that begins with a property.
     fn test_of(&mut self, property: PropertyPath) -> Parsed<Condition> {
-        if self.at.token.is("IS") {
-            self.at.bump()?;
-            let negated = self.at.token.is("NOT");
-            if negated {
-                self.at.bump()?;
-            }
-            if !self.at.token.is("NULL") {
-                return Err(self.at.expected("NULL"));
-            }
-            self.at.bump()?;
-            return Ok(is_null(property, negated));
+        if let Some(negated) = self.at.null_test()? {
+            return Ok(unless(negated, Condition::IsNull(property)));
         }
         if self.at.token.is("ISA") {
             self.at.bump()?;
@@ -132,22 +123,8 @@ impl<'a> Parser<'a> {
             let property = if this { PropertyPath(Vec::new()) } else { property };
             return Ok(Condition::IsA { property, class });
         }
-        let negated = self.at.token.is("NOT");
-        if negated {
-            self.at.bump()?;
-            if !self.at.token.is("LIKE") {
-                return Err(self.at.expected("LIKE"));
-            }
-        }
-        if self.at.token.is("LIKE") {
-            self.at.bump()?;
-            let pattern = match &self.at.token.kind {
-                Kind::Text(text) => pattern::parse(text).map_err(|problem| self.at.wrong(problem))?,
-                _ => return Err(self.at.expected("a pattern in quotes")),
-            };
-            self.at.bump()?;
-            let like = Condition::Like { property, pattern };
-            return Ok(if negated { Condition::Not(Box::new(like)) } else { like });
+        if let Some((pattern, negated)) = self.at.like_test(pattern::parse)? {
+            return Ok(unless(negated, Condition::Like { property, pattern }));
         }
         let operator = self.operator()?;
         let start = self.at.token.clone();
@@ -172,7 +149,7 @@ impl<'a> Parser<'a> {
                 Err(self.at.wrong_at(at, "booleans compare with =, <> and != only"))
             }
             None if !equality => Err(self.at.wrong_at(at, "NULL compares with =, <>, != and IS only")),
-            None => Ok(is_null(property, operator == Comparison::NotEqual)),
+            None => Ok(unless(operator == Comparison::NotEqual, Condition::IsNull(property))),
             Some(constant) => Ok(Condition::Compare { property, operator, constant }),
         }
     }

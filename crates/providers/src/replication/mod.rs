@@ -26,7 +26,7 @@ pub use session::EngineSettings;
 pub use state::{State, StateError};
 
 use cimwright_sdk::cim::NamespaceName;
-use cimwright_sdk::{ChangeCodes, ErrorForm, JobDialect, Plugin};
+use cimwright_sdk::{JobDialect, Plugin};
 
 /// The family of jobs shown as MSFT_SrJob.
 pub const FAMILY: &str = "storagereplica.job";
@@ -42,19 +42,9 @@ pub fn namespace() -> NamespaceName {
 /// The job class of the namespace.
 pub fn job_class() -> Plugin {
     let dialect = JobDialect {
-        namespace: namespace(),
-        class: JOB_CLASS.into(),
-        family: FAMILY,
-        error_form: ErrorForm::Embedded,
-        error_class: "CIM_Error".into(),
-        errors_class: "CIM_Error".into(),
-        hyper_v_severity: false,
-        max_status_code: 29,
-        change_codes: ChangeCodes::Dmtf,
-        kill_job: true,
-        type_property: None,
         affected_class: Some("CIM_AffectedJobElement".into()),
         owning_class: Some("CIM_OwningJobElement".into()),
+        ..JobDialect::dmtf(namespace(), JOB_CLASS, FAMILY)
     };
     Plugin { name: "storage replica jobs", dialects: vec![dialect], ..Plugin::default() }
 }

@@ -3,7 +3,7 @@
 
 use crate::execute::Objects;
 use cimwright_cim::{Class, ClassName, Instance, NamespaceName, Schema};
-use cimwright_codec::wsman::{ClassUris, EnumerationMode, Fault, Subcode};
+use cimwright_codec::wsman::{ClassUris, EnumerationMode, Fault, Forms, ItemWriter, Subcode};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,9 @@ pub(crate) struct ContextLimits {
     pub(crate) per_user: usize,
 }
 
-/// What an enumeration has still to give, and how.
-pub(super) struct Session {
+/// How the items of an enumeration look.
+#[derive(Clone)]
+pub(super) struct Look {
     /// The namespace of the instances.
     pub(super) namespace: NamespaceName,
     /// How classes are named, as Enumerate did: Pull may come to another resource URI.
@@ -29,10 +30,25 @@ pub(super) struct Session {
     pub(super) mode: EnumerationMode,
     /// Whether they are some properties of instances.
     pub(super) projected: bool,
-    /// The classes of the namespace.
-    pub(super) schema: Arc<Schema>,
     /// The class that instances of subclasses are shown as.
     pub(super) shown_as: Option<Arc<Class>>,
+}
+
+impl Look {
+    /// Writes items, instances in the forms that a request asks for.
+    pub(super) fn items(&self, forms: Forms) -> ItemWriter<'_> {
+        let shown_as = self.shown_as.as_ref().map(|c| &c.name);
+        ItemWriter::new(&self.uris, Some(&self.namespace), self.mode, self.projected, shown_as)
+            .with_forms(forms)
+    }
+}
+
+/// What an enumeration has still to give, and how.
+pub(super) struct Session {
+    /// How it is written.
+    pub(super) look: Look,
+    /// The classes of the namespace.
+    pub(super) schema: Arc<Schema>,
     /// The only class of which instances are shown.
     pub(super) only: Option<ClassName>,
     /// What comes, if anything does.
@@ -224,12 +240,14 @@ mod tests {
 
     fn session() -> Box<Session> {
         Box::new(Session {
-            namespace: NamespaceName::new("root/a"),
-            uris: ClassUris::default(),
-            mode: EnumerationMode::Object,
-            projected: false,
+            look: Look {
+                namespace: NamespaceName::new("root/a"),
+                uris: ClassUris::default(),
+                mode: EnumerationMode::Object,
+                projected: false,
+                shown_as: None,
+            },
             schema: Arc::default(),
-            shown_as: None,
             only: None,
             stream: None,
             ready: VecDeque::new(),

@@ -1,6 +1,6 @@
 //! Enumerate, Pull, Release, Renew and GetStatus.
 
-use super::contexts::{Session, Term};
+use super::contexts::{Look, Session, Term};
 use super::eventing::EventContext;
 use super::exchange::{Exchange, Place, unexpected};
 use crate::execute::Answer;
@@ -62,16 +62,8 @@ impl Exchange {
             )?;
             return Ok(self.counting_writer(&place, total).enumerated(granted.told, &context, None));
         }
-        let (uris, namespace) = (session.uris.clone(), session.namespace.clone());
-        let shown_as = session.shown_as.clone();
-        let mut items = ItemWriter::new(
-            &uris,
-            Some(&namespace),
-            session.mode,
-            session.projected,
-            shown_as.as_ref().map(|c| &c.name),
-        )
-        .with_forms(self.header.forms());
+        let look = session.look.clone();
+        let mut items = look.items(self.header.forms());
         let room = self.room(asked.max_elements, None, None);
         let at_end = fill(&mut session, &mut items, &room).await?;
         let total = session.total();
@@ -100,16 +92,8 @@ impl Exchange {
         let contexts = &self.app().wsman_contexts;
         let (mut session, borrowed) =
             contexts.borrow(self.principal.name(), &asked.context, Instant::now())?;
-        let (uris, namespace) = (session.uris.clone(), session.namespace.clone());
-        let shown_as = session.shown_as.clone();
-        let mut items = ItemWriter::new(
-            &uris,
-            Some(&namespace),
-            session.mode,
-            session.projected,
-            shown_as.as_ref().map(|c| &c.name),
-        )
-        .with_forms(self.header.forms());
+        let look = session.look.clone();
+        let mut items = look.items(self.header.forms());
         let room = self.room(asked.max_elements, asked.max_characters, asked.max_time);
         let at_end = match fill(&mut session, &mut items, &room).await {
             Ok(at_end) => at_end,
@@ -127,7 +111,7 @@ impl Exchange {
         let total = session.total();
         borrowed.give_back((!at_end).then_some(session));
         let id = super::exchange::message_id();
-        let writer = ResponseWriter::with_total(&self.header, &id, Some(&namespace), total);
+        let writer = ResponseWriter::with_total(&self.header, &id, Some(&look.namespace), total);
         Ok(writer.pulled((!at_end).then_some(asked.context.as_str()), &items))
     }
 
@@ -208,12 +192,14 @@ impl Exchange {
     /// Begins an enumeration.
     async fn session(&self, place: &Place, asked: &Enumerate) -> Result<Session, Fault> {
         let mut session = Session {
-            namespace: place.namespace.clone(),
-            uris: self.header.uris.clone(),
-            mode: asked.mode,
-            projected: false,
+            look: Look {
+                namespace: place.namespace.clone(),
+                uris: self.header.uris.clone(),
+                mode: asked.mode,
+                projected: false,
+                shown_as: None,
+            },
             schema: Arc::clone(&place.schema),
-            shown_as: None,
             only: None,
             stream: None,
             ready: VecDeque::new(),
@@ -228,7 +214,7 @@ impl Exchange {
             Some(Filter::Query { dialect, text }) => {
                 let language = if dialect == uris::CQL { "DMTF:CQL" } else { "WQL" };
                 let query = query::parse(language, text).map_err(|e| fault_of(&e, false))?;
-                session.projected = query.select.is_some();
+                session.look.projected = query.select.is_some();
                 (place.schema.class(query.from.as_str()).cloned(), Operation::ExecQuery { query })
             }
             Some(Filter::Selectors(selectors)) => {
@@ -245,10 +231,10 @@ impl Exchange {
             Some(Filter::Association(query)) => {
                 // Names and namespace are those of the object (DSP0227 8.2.6).
                 if let Some(uris) = &query.uris {
-                    session.uris = uris.clone();
+                    session.look.uris = uris.clone();
                 }
                 let (place, operation) = self.associated(place, query)?;
-                session.namespace = place.namespace.clone();
+                session.look.namespace = place.namespace.clone();
                 session.schema = Arc::clone(&place.schema);
                 let named = query.filter.result_class.as_ref();
                 session.show(asked.polymorphism, named.and_then(|c| place.schema.class(c.as_str())));
@@ -308,7 +294,7 @@ impl Session {
     fn show(&mut self, polymorphism: Polymorphism, base: Option<&Arc<Class>>) {
         match polymorphism {
             Polymorphism::IncludeSubClassProperties => {}
-            Polymorphism::ExcludeSubClassProperties => self.shown_as = base.cloned(),
+            Polymorphism::ExcludeSubClassProperties => self.look.shown_as = base.cloned(),
             Polymorphism::None => self.only = base.map(|class| class.name.clone()),
         }
     }
@@ -375,7 +361,7 @@ async fn next(session: &mut Session, until: Instant) -> Result<Option<Instance>,
     loop {
         while let Some(mut instance) = session.ready.pop_front() {
             if session.shows(&instance.class) {
-                if let Some(base) = &session.shown_as {
+                if let Some(base) = &session.look.shown_as {
                     instance.properties.retain(|p| base.property(p.name.as_str()).is_some());
                 }
                 show_octets(&mut instance, &session.schema);

@@ -1,4 +1,4 @@
-//! The stored forms: versioned JSON, the only serialised shape of domain data.
+//! The stored forms: versioned JSON, the only shape in which domain data is kept.
 //!
 //! A form is a struct of its own, not the domain type with a derive on it: the domain can be renamed and rearranged while what
 //! lies on disks stays readable. Each form has conversions both ways in the file that declares it. Fields that are absent take
