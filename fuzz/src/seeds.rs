@@ -74,7 +74,7 @@ const ENVELOPES: &[&str] = &[
      <s:Text xml:lang=\"en\">no</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>",
 ];
 
-/// What begins a login, and a sealed body.
+/// What begins a login, and a sealed body. A ticket of Kerberos, which is encrypted, stands in `fuzz/seeds/token`.
 const TOKENS: &[&[u8]] = &[
     b"NTLMSSP\0\x01\0\0\0\x31\x02\x08\x62\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0f",
     b"NTLMSSP\0\x03\0\0\0\0\0\0\0\x58\0\0\0\x30\0\x30\0\x58\0\0\0\0\0\0\0\x58\0\0\0\x06\0\x06\0\x58\0\0\0\0\0\0\0\x58\0\0\0\0\0\0\0\
@@ -116,7 +116,10 @@ pub fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
         "uri" => texts(URIS),
         "provider" => texts(PROVIDERS),
         "wsman" => texts(ENVELOPES),
-        "token" => TOKENS.iter().map(|token| token.to_vec()).collect(),
+        "token" => {
+            let stored = contents(&files(&root.join("fuzz/seeds/token"), ""));
+            TOKENS.iter().map(|token| token.to_vec()).chain(stored).collect()
+        }
         "http" => texts(HEADS),
         _ => Vec::new(),
     };

@@ -51,7 +51,7 @@ Commands:
             --write        replace the table in docs/performance.md; all options: --help
   fuzz    Feed everything that reads what others send with inputs that nobody would write
             --seconds N    how long each target runs (60)
-            --target NAME  only this one: mof, request, response, query, wsman, token, uri, http; repeatable
+            --target NAME  only this one: mof, request, response, query, wsman, token, uri, http, provider; repeatable
             --jobs N       with libFuzzer, so many targets at once (1)
             --seed N       another run (1)
             --replay FILE  run the target on one input

@@ -163,6 +163,19 @@ impl PropertyPath {
             _ => None,
         }
     }
+
+    /// With ANY in the place of EVERY and the other way round, if it is `negated`: what is not so of one element is the opposite of
+    /// what is so of every one.
+    #[must_use]
+    pub fn opposed(mut self, negated: bool) -> Self {
+        let index = self.0.last_mut().and_then(|step| step.index.as_mut());
+        match index.filter(|_| negated) {
+            Some(index @ Index::Any) => *index = Index::Every,
+            Some(index @ Index::Every) => *index = Index::Any,
+            _ => {}
+        }
+        self
+    }
 }
 
 impl Step {

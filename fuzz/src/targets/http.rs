@@ -114,7 +114,8 @@ pub(super) fn run(data: &[u8]) -> Outcome {
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.split(' ').nth(1).unwrap_or_default();
     // A fault of WS-Management is a 500 too, and only one of them says that the server is to blame.
-    let to_blame = status == "500" && (!answer.contains("<s:Fault>") || answer.contains("InternalError"));
+    let to_blame = status == "500"
+        && (!answer.contains("<s:Fault>") || answer.contains("<s:Value>w:InternalError</s:Value>"));
     assert!(!to_blame, "the server failed inside: {answer}");
     let error =
         answer.lines().find(|line| line.to_ascii_lowercase().starts_with("cimerror")).unwrap_or_default();

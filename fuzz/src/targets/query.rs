@@ -56,6 +56,9 @@ impl Hierarchy for Flat {
     }
 }
 
+/// Texts up to this length are not too long to be read again once they have been written.
+const LONG: usize = 16 << 10;
+
 /// Reads the text in every language. What is read can be evaluated, and is read as the same again when a client sends it.
 pub(super) fn run(data: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(data);
@@ -72,8 +75,10 @@ pub(super) fn run(data: &[u8]) -> Outcome {
             Ok(query) => {
                 outcome.push(if query.matches(&instance, &Flat) { '+' } else { '-' });
                 outcome.push_str(&shape(&query));
-                // XML cannot carry control characters.
-                if !text.chars().any(|c| c.is_control() || matches!(c, '\u{fffd}'..='\u{ffff}')) {
+                // XML cannot carry control characters, and what is written may be up to four times as long as what was read.
+                if text.len() <= LONG
+                    && !text.chars().any(|c| c.is_control() || matches!(c, '\u{fffd}'..='\u{ffff}'))
+                {
                     assert_eq!(format!("{:?}", received(&query)), format!("{query:?}"), "{text}");
                 }
             }

@@ -36,16 +36,25 @@ struct Printer<'q> {
 impl Printer<'_> {
     fn condition(&mut self, condition: &Condition) {
         match condition {
-            Condition::And(all) => self.separated(all, " AND ", Self::operand),
-            Condition::Or(any) => self.separated(any, " OR ", Self::operand),
+            Condition::And(all) => self.separated(all, " AND ", |printer, part| {
+                printer.operand(part, matches!(part, Condition::And(_) | Condition::Or(_)));
+            }),
+            Condition::Or(any) => self.separated(any, " OR ", |printer, part| {
+                printer.operand(part, matches!(part, Condition::Or(_)));
+            }),
             Condition::Not(inner) => match &**inner {
-                Condition::IsNull(property) if quantifier(property).is_none() => {
-                    self.property(property);
+                Condition::IsNull(property) => {
+                    self.tested(&property.clone().opposed(true));
                     self.out.push_str(" IS NOT NULL");
+                }
+                Condition::Like { property, pattern } => {
+                    self.tested(&property.clone().opposed(true));
+                    self.out.push_str(" NOT LIKE ");
+                    self.pattern(pattern);
                 }
                 inner => {
                     self.out.push_str("NOT ");
-                    self.operand(inner);
+                    self.operand(inner, matches!(inner, Condition::And(_) | Condition::Or(_)));
                 }
             },
             Condition::Compare { property, operator, constant } => {
@@ -71,8 +80,7 @@ impl Printer<'_> {
             Condition::Like { property, pattern } => {
                 self.tested(property);
                 self.out.push_str(" LIKE ");
-                let text = if self.cql { expression_text(pattern) } else { pattern_text(pattern) };
-                push_quoted(&mut self.out, &text);
+                self.pattern(pattern);
             }
             Condition::IsA { property, class } => {
                 match property.0.is_empty() {
@@ -86,14 +94,19 @@ impl Printer<'_> {
         }
     }
 
-    /// A condition inside another one: in parentheses unless it is a single test, so that no precedence is needed.
-    fn operand(&mut self, condition: &Condition) {
-        let compound = matches!(condition, Condition::And(_) | Condition::Or(_) | Condition::Not(_));
-        if compound {
+    fn pattern(&mut self, pattern: &Pattern) {
+        let text = if self.cql { expression_text(pattern) } else { pattern_text(pattern) };
+        push_quoted(&mut self.out, &text);
+    }
+
+    /// A condition inside another one. In parentheses only where they are needed: how deep they may be nested has a limit, and what
+    /// was read must not become deeper.
+    fn operand(&mut self, condition: &Condition, parentheses: bool) {
+        if parentheses {
             self.out.push('(');
         }
         self.condition(condition);
-        if compound {
+        if parentheses {
             self.out.push(')');
         }
     }
@@ -118,6 +131,14 @@ impl Printer<'_> {
     }
 
     fn property(&mut self, path: &PropertyPath) {
+        // The name of the class stands for the object itself: a property of that name has to be said to be one.
+        if self.cql
+            && let Some(Step { scope: None, name, index: None }) = path.0.first()
+            && *name == self.query.from
+        {
+            self.out.push_str(self.query.from.as_str());
+            self.out.push('.');
+        }
         self.separated(&path.0, ".", |printer, step: &Step| {
             if let Some(scope) = &step.scope {
                 printer.out.push_str(scope.as_str());
@@ -253,6 +274,38 @@ mod tests {
         assert_eq!(query_text(&parse(language, &written).unwrap()), written);
     }
 
+    /// How deep conditions may be nested has a limit when they are read, so what is written must not be deeper.
+    #[test]
+    fn what_was_nested_as_deep_as_may_be_reads_back() {
+        let inside = |open: &str, close: &str, inner: &str, depth: usize| {
+            format!("SELECT * FROM X WHERE {}{inner}{}", open.repeat(depth), close.repeat(depth))
+        };
+        for language in ["WQL", "DMTF:CQL"] {
+            for inner in [
+                "a = 1",
+                "b = 1 AND a IS NOT NULL",
+                "b = 1 OR a NOT LIKE 'x'",
+                "NULL_ = 2 OR c = 3 AND d = 4",
+            ] {
+                for (open, close) in [
+                    ("NOT ", ""),
+                    ("(", ")"),
+                    ("NOT (", ")"),
+                    ("(", ") AND c = 1"),
+                    ("d = 1 OR c = 1 AND (", ")"),
+                ] {
+                    let readable =
+                        |depth: &usize| parse(language, &inside(open, close, inner, *depth)).is_ok();
+                    let deepest = (0..100).rev().find(readable).expect("some depth");
+                    assert!(deepest >= 20, "{open} {deepest}");
+                    for depth in 0..=deepest {
+                        reads_back(language, &inside(open, close, inner, depth));
+                    }
+                }
+            }
+        }
+    }
+
     /// Every short set there is of the characters that mean something in one.
     #[test]
     fn sets_read_back() {
@@ -282,6 +335,7 @@ mod tests {
             "SELECT * FROM Msvm_ConcreteJob",
             "SELECT Name, A.B FROM Job WHERE (JobState < 7 OR Name <> 'it\\'s \\\\') AND (N IS NOT NULL)",
             "SELECT * FROM Job WHERE Name LIKE '[%]%_[^a-cx][]-]' AND __this ISA X AND TargetInstance ISA Y",
+            "SELECT * FROM Job WHERE 5 = a.NOT AND b NOT LIKE 'x_' OR NOT NOT NOT c IS NULL",
             "SELECT * FROM Job WHERE NOT (a = 1 OR b >= -2.5 OR c > 1.0E+30) AND d = TRUE AND e IS NULL",
             "SELECT * FROM Job WHERE (NOT (NOT (a = 18446744073709551615))) OR (a = 1 AND (b = 2 AND c <= 3))",
         ] {
@@ -291,6 +345,8 @@ mod tests {
             "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob AND \
              SourceInstance.CIM_ConcreteJob::JobState <> PreviousInstance.CIM_ConcreteJob::JobState",
             "SELECT j.Name, Source.* FROM Job AS j WHERE ANY Status[*] = 17 AND NOT (EVERY A.B[*] IS NULL) AND j ISA X",
+            "SELECT j.A, j.A.*, A.A FROM A j WHERE j.A = 1 AND A.A.B = A.A AND A.A.A ISA A AND 5 = A.A",
+            "SELECT A.* FROM A WHERE A ISA B AND ANY A.A[*] IS NOT NULL AND EVERY b[*] NOT LIKE 'x' AND NOT ANY c[*] IS NULL",
             "SELECT * FROM Job WHERE S = #'It''s' AND N LIKE 'a*\\\\.[b-d]*.*x' AND A[3] > 0x1F AND B IS NOT NULL",
         ] {
             reads_back("DMTF:CQL", text);
@@ -300,6 +356,6 @@ mod tests {
     #[test]
     fn the_text_is_plain_wql() {
         let query = parse("WQL", "select * from X where not a is null and (b=\"c'd\" or 5 > e)").unwrap();
-        assert_eq!(query_text(&query), r"SELECT * FROM X WHERE (a IS NOT NULL) AND (b = 'c\'d' OR e < 5)");
+        assert_eq!(query_text(&query), r"SELECT * FROM X WHERE a IS NOT NULL AND (b = 'c\'d' OR e < 5)");
     }
 }

@@ -68,7 +68,8 @@ impl<'a> Conditions<'a> for Parser<'a> {
         };
         let Side::Property(property) = left else { return self.test_of_constant(left, &start) };
         if let Some(negated) = self.at.null_test()? {
-            return Ok(unless(negated, Condition::IsNull(self.not_itself(property, &start)?)));
+            let property = self.not_itself(property, &start)?.opposed(negated);
+            return Ok(unless(negated, Condition::IsNull(property)));
         }
         if self.at.token.is("ISA") {
             self.at.bump()?;
@@ -81,7 +82,7 @@ impl<'a> Conditions<'a> for Parser<'a> {
             return Ok(Condition::IsA { property, class });
         }
         if let Some((pattern, negated)) = self.at.like_test(pattern::parse_expression)? {
-            let property = self.not_itself(property, &start)?;
+            let property = self.not_itself(property, &start)?.opposed(negated);
             return Ok(unless(negated, Condition::Like { property, pattern }));
         }
         let property = self.not_itself(property, &start)?;

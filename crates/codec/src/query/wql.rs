@@ -176,6 +176,8 @@ impl<'a> Parser<'a> {
             Kind::Word(word) if word.eq_ignore_ascii_case("TRUE") => Some(Value::Boolean(true)),
             Kind::Word(word) if word.eq_ignore_ascii_case("FALSE") => Some(Value::Boolean(false)),
             Kind::Word(word) if word.eq_ignore_ascii_case("NULL") => None,
+            // A property of this name could not stand on the left, where NOT begins a condition.
+            Kind::Word(word) if word.eq_ignore_ascii_case("NOT") => return Err(self.at.expected(what)),
             _ => return self.path(what).map(Side::Property),
         };
         self.at.bump()?;

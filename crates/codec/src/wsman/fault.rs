@@ -4,6 +4,7 @@ use super::resource::ClassUris;
 use super::uris;
 use super::write::Writer;
 use crate::cimxml::cim_error;
+use crate::xml::{MOST_WORDS, cut, shorten};
 use cimwright_cim::{CimError, CimStatus, ErrorDetail, Instance, Value};
 
 /// Who is to blame, as SOAP has it.
@@ -216,8 +217,11 @@ impl Fault {
         Self {
             code: FaultCode::MustUnderstand,
             subcode: None,
-            not_understood: Some((namespace.to_owned(), name.to_owned())),
-            ..Self::new(Subcode::UnsupportedFeature, format!("The header {name} is not understood."))
+            not_understood: Some((cut(namespace, MOST_WORDS).to_owned(), cut(name, MOST_WORDS).to_owned())),
+            ..Self::new(
+                Subcode::UnsupportedFeature,
+                format!("The header {} is not understood.", shorten(name)),
+            )
         }
     }
 

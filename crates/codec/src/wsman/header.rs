@@ -251,7 +251,7 @@ fn check_selectors(selectors: &[Selector]) -> Result<(), Fault> {
         if selectors[..at].iter().any(|s| s.name == selector.name) {
             return Err(Fault::new(
                 Subcode::InvalidSelectors,
-                format!("the selector {} is given twice", selector.name),
+                format!("the selector {} is given twice", shorten(selector.name.as_str())),
             )
             .detail("DuplicateSelectors"));
         }

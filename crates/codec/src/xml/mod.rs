@@ -98,7 +98,8 @@ impl Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self::syntax(error.to_string())
+        // It quotes names that may be as long as the text.
+        Self::syntax(cut(&error.to_string(), MOST_WORDS))
     }
 }
 
@@ -175,7 +176,15 @@ pub(crate) fn read<S: Sink>(text: &str, limits: &Limits, sink: &mut S) -> Result
 
 /// The beginning of a text that a peer sent, for messages.
 pub(crate) fn shorten(text: &str) -> &str {
-    match text.char_indices().nth(80) {
+    cut(text, 80)
+}
+
+/// How many characters of a text of the sender's are repeated at most where it has to be repeated.
+pub(crate) const MOST_WORDS: usize = 400;
+
+/// The first so many characters of a text.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    match text.char_indices().nth(most) {
         Some((at, _)) => &text[..at],
         None => text,
     }

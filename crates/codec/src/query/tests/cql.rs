@@ -2,11 +2,24 @@
 
 use crate::cimxml::{Headers, Limits, decode_request, encode_request};
 use crate::query::{MAX_LENGTH, parse};
-use cimwright_cim::query::{Comparison, Condition, Index, Pattern, PatternPart, PropertyPath, Query, Step};
-use cimwright_cim::{CimError, CimStatus, Name, NamespaceName, Operation, Request, Value};
+use cimwright_cim::query::{
+    Comparison, Condition, Hierarchy, Index, Pattern, PatternPart, PropertyPath, Query, Step,
+};
+
+use cimwright_cim::{
+    CimError, CimStatus, ClassName, Instance, Name, NamespaceName, Operation, Request, Value,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+struct Flat;
+
+impl Hierarchy for Flat {
+    fn is_a(&self, class: &ClassName, ancestor: &ClassName) -> bool {
+        class == ancestor
+    }
+}
 
 fn query(text: &str) -> Query {
     parse("DMTF:CQL", text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -101,6 +114,26 @@ fn constants_and_patterns() {
     assert_eq!(like(r"\\.\\*\\\\"), [Literal('.'), Literal('*'), Literal('\\')]);
     let digit = Set { negated: false, ranges: vec![('0', '9')] };
     assert_eq!(like("[0-9]*"), [Repeat(Box::new(digit))]);
+}
+
+/// `ANY a[*] IS NOT NULL` asks whether one is not NULL, not whether none is NULL.
+#[test]
+fn what_is_not_so_of_one_or_of_every_element() {
+    let with = |items: &[Option<&str>]| {
+        let items = items.iter().map(|i| i.map(Value::from)).collect();
+        Instance::new("X").with("A", Value::Array(items))
+    };
+    let (all, some, none) = (with(&[Some("a"), Some("b")]), with(&[Some("a"), None]), with(&[None, None]));
+    let matching = |text: &str| {
+        let query = parse("DMTF:CQL", &format!("SELECT * FROM X WHERE {text}")).unwrap();
+        [&all, &some, &none].map(|instance| query.matches(instance, &Flat))
+    };
+    assert_eq!(matching("ANY A[*] IS NOT NULL"), [true, true, false]);
+    assert_eq!(matching("EVERY A[*] IS NOT NULL"), [true, false, false]);
+    assert_eq!(matching("NOT ANY A[*] IS NULL"), [true, false, false]);
+    assert_eq!(matching("NOT EVERY A[*] IS NULL"), [true, true, false]);
+    assert_eq!(matching("ANY A[*] NOT LIKE 'a'"), [true, false, false]);
+    assert_eq!(matching("NOT ANY A[*] LIKE 'a'"), [false, false, false]);
 }
 
 #[test]

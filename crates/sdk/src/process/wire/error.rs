@@ -40,16 +40,23 @@ pub struct WireCimError {
     details: Vec<WireReason>,
 }
 
-/// The sent form of a reason.
+/// How many reasons one reason has behind it at most, itself included. A reason holds the one behind it, and so on: what is done with a
+/// longer chain would take the whole stack.
+const MAX_REASONS: usize = 64;
+
+/// The sent form of a reason. Of more than 64 the innermost are left out.
 pub fn to_reason(error: &ErrorDetail) -> WireReason {
-    error.chain().map(WireDetail::from).collect()
+    error.chain().take(MAX_REASONS).map(WireDetail::from).collect()
 }
 
 /// The reason of a sent form.
 ///
 /// # Errors
-/// When it is empty, or a code in it means nothing.
+/// When it is empty or longer than 64, or a code in it means nothing.
 pub fn from_reason(reason: WireReason) -> Result<ErrorDetail, WireError> {
+    if reason.len() > MAX_REASONS {
+        return Err(WireError::new("reason", format!("a list of {} reasons", reason.len())));
+    }
     let mut behind: Option<ErrorDetail> = None;
     for wire in reason.into_iter().rev() {
         let mut error = ErrorDetail::try_from(wire)?;

@@ -99,3 +99,21 @@ fn a_job_keeps_everything_that_was_asked_for() {
     };
     assert_eq!(over_json(&WireNewJob::from(&job)).into_job("f", "k").unwrap(), job);
 }
+
+/// What is done with a chain takes the stack, link by link: one from a process that means harm must not end the server.
+#[test]
+fn chains_of_reasons_have_a_bound() {
+    let link =
+        serde_json::json!({"id": "X1", "message": "m", "type": 0, "severity": 0, "status": 1, "code": 0});
+    let chain = |links: usize| -> WireReason {
+        serde_json::from_value(serde_json::Value::Array(vec![link.clone(); links])).unwrap()
+    };
+    assert_eq!(from_reason(chain(64)).unwrap().chain().count(), 64);
+    for links in [0, 65, 100_000] {
+        let error = from_reason(chain(links)).unwrap_err().to_string();
+        assert!(error.contains("reason"), "{error}");
+    }
+    let mut long = from_reason(chain(64)).unwrap();
+    long = ErrorDetail { cause: Some(Box::new(long.clone())), ..long };
+    assert_eq!(to_reason(&long).len(), 64, "what is sent can be read");
+}

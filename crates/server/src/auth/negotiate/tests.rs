@@ -190,3 +190,14 @@ fn a_ticket_is_taken_wrapped_and_bare_where_there_is_a_keytab() {
         assert!(other.keys().is_none());
     }
 }
+
+/// Else the reading of tickets would never be fuzzed.
+#[test]
+fn the_fuzzer_has_the_key_of_its_tickets() {
+    let ticket = kerberos::tests::Client::new().token();
+    // Taken once, and no second time.
+    assert!(read_untrusted(&ticket).ends_with(" done wrong"));
+    assert!(read_untrusted(&ticket[..ticket.len() - 1]).ends_with(" malformed malformed"));
+    let stored = include_bytes!("../../../../../fuzz/seeds/token/ticket");
+    assert!(read_untrusted(stored).ends_with(" done wrong"));
+}
