@@ -120,6 +120,8 @@ pub fn parse(text: &str) -> Result<ObjectPath, PathError> {
         None => (None, rest.trim_start_matches('/')),
     };
     let namespace = namespace.map(NamespaceName::new).filter(|n| !n.as_str().is_empty());
+    // There is no way to write a host without a namespace behind it.
+    let host = host.filter(|_| namespace.is_some());
     let class_end = rest.find(['.', '=']).unwrap_or(rest.len());
     let (class, keys) = rest.split_at(class_end);
     if !is_identifier(class) {
@@ -179,7 +181,7 @@ fn split_host(text: &str) -> (Option<&str>, &str) {
         return (None, after_scheme);
     };
     match rest.find(['/', '\\']) {
-        Some(end) => (Some(&rest[..end]).filter(|h| !h.is_empty()), &rest[end + 1..]),
+        Some(end) => (Some(rest[..end].trim()).filter(|h| !h.is_empty()), &rest[end + 1..]),
         // A host alone names nothing.
         None => (None, ""),
     }

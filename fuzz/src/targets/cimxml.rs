@@ -92,7 +92,12 @@ pub(super) fn request(data: &[u8]) -> Outcome {
             }
         };
         outcome.push_str(&simple.name);
-        if matches!(asked.operation, Operation::Unsupported { .. }) {
+        // What is written of a query may be longer than a query may be, if it was about as long as that already.
+        let long = |o: &Operation| {
+            matches!(o, Operation::ExecQuery { .. } | Operation::OpenQueryInstances { .. })
+                && data.len() > super::query::LONG
+        };
+        if matches!(asked.operation, Operation::Unsupported { .. }) || long(&asked.operation) {
             continue;
         }
         let (body, sent) = encode_request(&message.id, asked);

@@ -57,7 +57,7 @@ impl Hierarchy for Flat {
 }
 
 /// Texts up to this length are not too long to be read again once they have been written.
-const LONG: usize = 16 << 10;
+pub(super) const LONG: usize = 16 << 10;
 
 /// Reads the text in every language. What is read can be evaluated, and is read as the same again when a client sends it.
 pub(super) fn run(data: &[u8]) -> Outcome {

@@ -114,6 +114,7 @@ fn detail(instance: &Instance) -> ErrorDetail {
         let items = instance.get(name).and_then(Value::as_array).unwrap_or_default();
         items.iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
+    let source = instance.get_str("ErrorSource").map(str::to_owned);
     ErrorDetail {
         message_id: text("MessageID"),
         message: text("Message"),
@@ -123,8 +124,8 @@ fn detail(instance: &Instance) -> ErrorDetail {
         probable_cause: number("ProbableCause").unwrap_or(0),
         probable_cause_description: text("ProbableCauseDescription"),
         recommended_actions: texts("RecommendedActions"),
-        source: instance.get_str("ErrorSource").map(str::to_owned),
-        source_is_path: number("ErrorSourceFormat") == Some(2),
+        source_is_path: source.is_some() && number("ErrorSourceFormat") == Some(2),
+        source,
         status: instance
             .get_u64("CIMStatusCode")
             .and_then(|n| CimStatus::from_code(u32::try_from(n).ok()?))

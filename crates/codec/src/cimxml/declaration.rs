@@ -89,7 +89,7 @@ pub(super) fn qualifiers(element: Element<'_>, scope: Scope<'_>) -> Result<Vec<Q
         let qualifier = Qualifier {
             name: Name::new(c.required(Attr::Name)?),
             cim_type: stated.cim_type.unwrap_or(CimType::String),
-            is_array: held.is_some_and(|h| h.tag() == Tag::ValueArray),
+            is_array: held.is_some_and(is_list),
             value: match held {
                 None => None,
                 Some(h) => value(h, stated, scope)?.ok_or_else(|| c.misplaced(h))?,
@@ -100,6 +100,10 @@ pub(super) fn qualifiers(element: Element<'_>, scope: Scope<'_>) -> Result<Vec<Q
         scope.add(&mut qualifiers, qualifier, "qualifiers")?;
     }
     Ok(qualifiers)
+}
+
+fn is_list(element: Element<'_>) -> bool {
+    matches!(element.tag(), Tag::ValueArray | Tag::ValueRefArray)
 }
 
 fn flavor(element: Element<'_>) -> Result<Flavor, Refusal> {
@@ -148,7 +152,7 @@ pub(super) fn qualifier_declaration(
         } else {
             let stated = Stated { cim_type: Some(cim_type), embedded: None };
             declaration.value = value(child, stated, scope)?.ok_or_else(|| element.misplaced(child))?;
-            declaration.is_array |= child.tag() == Tag::ValueArray;
+            declaration.is_array |= is_list(child);
         }
     }
     Ok(declaration)

@@ -54,7 +54,13 @@ pub(super) fn property(
 ) -> Result<Option<Property>, Refusal> {
     let (mut stated, holder) = match element.tag() {
         Tag::Property => (Stated::of_property(element)?, Tag::Value),
-        Tag::PropertyArray => (Stated::of_property(element)?, Tag::ValueArray),
+        Tag::PropertyArray => {
+            let stated = Stated::of_property(element)?;
+            // No property is an array of references; their texts travel as strings.
+            let texts = stated.cim_type == Some(CimType::Reference);
+            let stated = if texts { Stated { cim_type: Some(CimType::String), ..stated } } else { stated };
+            (stated, Tag::ValueArray)
+        }
         Tag::PropertyReference => {
             (Stated { cim_type: Some(CimType::Reference), embedded: None }, Tag::ValueReference)
         }

@@ -64,7 +64,13 @@ pub(super) fn instance_path(element: Element<'_>, scope: Scope<'_>) -> Result<In
 
 fn namespace_path(element: Element<'_>) -> Result<(String, NamespaceName), Refusal> {
     let (host, namespace) = element.expect(Tag::NamespacePath)?.exactly_two()?;
-    Ok((host.expect(Tag::Host)?.text().trim().to_owned(), local_namespace_path(namespace)?))
+    let host = host.expect(Tag::Host)?.text().trim();
+    // What ends the host where a path is written as text.
+    if host.contains(['/', '\\']) {
+        let text = format!("\"{}\" is no name of a host", shorten(host));
+        return Err(CimError::invalid_parameter(text).into());
+    }
+    Ok((host.to_owned(), local_namespace_path(namespace)?))
 }
 
 /// The namespace in LOCALNAMESPACEPATH. One NAMESPACE with slashes in it is read as several.

@@ -8,7 +8,9 @@ use super::path::{is_path, local_namespace_path, object_path};
 use super::value::{Scope, Stated, value};
 use super::xml::{Attr, Document, Element, Limits, Tag, shorten};
 use crate::uri;
-use cimwright_cim::{CimError, CimType, Name, NamespaceName, ObjectPath, Operation, Param, Request, Value};
+use cimwright_cim::{
+    CimError, CimType, Instance, Name, NamespaceName, ObjectPath, Operation, Param, Request, Value,
+};
 
 /// The CIM headers of an HTTP request, as raw bytes: clients put Latin-1, UTF-8 or `%HH` into them.
 ///
@@ -139,6 +141,9 @@ fn simple_request(
         return Err(element.misplaced(extra).into());
     }
     let name = call.required(Attr::Name)?.to_owned();
+    if name.is_empty() {
+        return Err(Refusal::not_valid("a call of a method without a name").into());
+    }
     if let Some(headers) = headers {
         check_method(headers, &name)?;
     }
@@ -260,22 +265,33 @@ pub(super) fn param_value(element: Element<'_>, scope: Scope<'_>) -> Result<Para
             param.cim_type = Some(CimType::String);
             param.embedded = param.embedded.or(object.embedded());
         }
-        Some(Value::Reference(_)) => param.cim_type = Some(CimType::Reference),
+        Some(Value::Reference(_)) => refers(&mut param),
         _ => {}
     }
     if child.tag() == Tag::ValueRefArray {
-        param.cim_type = Some(CimType::Reference);
+        refers(&mut param);
     }
     param.value = found;
     Ok(param)
 }
 
-/// The value of the elements that DSP0201 allows in PARAMVALUE beside those for values: objects and names without escaping.
+/// A parameter turns out to hold references, whatever it was said to hold.
+fn refers(param: &mut Param) {
+    param.cim_type = Some(CimType::Reference);
+    param.embedded = None;
+}
+
+/// The value of the elements that DSP0201 allows in PARAMVALUE beside those for values: objects and names without escaping. Such objects
+/// are embedded ones otherwise, which have no paths.
 fn object_value(element: Element<'_>, scope: Scope<'_>) -> Result<Option<Value>, Refusal> {
+    let inner = scope.embedded()?;
     Ok(Some(match element.tag() {
-        Tag::Instance => Value::Instance(Box::new(instance(element, scope)?)),
-        Tag::ValueNamedInstance => Value::Instance(Box::new(instance_with_path(element, scope)?)),
-        Tag::Class => Value::Class(Box::new(class(element, scope)?)),
+        Tag::Instance => Value::Instance(Box::new(instance(element, inner)?)),
+        Tag::ValueNamedInstance => {
+            let instance = instance_with_path(element, inner)?;
+            Value::Instance(Box::new(Instance { path: None, ..instance }))
+        }
+        Tag::Class => Value::Class(Box::new(class(element, inner)?)),
         tag if is_path(tag) => {
             let path: ObjectPath = object_path(element, scope)?;
             Value::Reference(Box::new(path))

@@ -14,13 +14,31 @@ pub(super) struct Scope<'l> {
     /// The limits of the whole message.
     pub(super) limits: &'l Limits,
     /// How many embedded objects are around this one.
-    pub(super) level: usize,
+    level: usize,
+    /// How many references in the keys of references are around this one.
+    references: usize,
 }
+
+/// How deep references may stand in the keys of references. Each takes several levels of elements, of which a message has a limit.
+const MAX_REFERENCES: usize = 8;
 
 impl<'l> Scope<'l> {
     /// The scope of a message.
     pub(super) fn new(limits: &'l Limits) -> Self {
-        Self { limits, level: 0 }
+        Self { limits, level: 0, references: 0 }
+    }
+
+    /// The scope of an embedded object.
+    ///
+    /// # Errors
+    /// If there are as many around it as are allowed.
+    pub(super) fn embedded(self) -> Result<Self, CimError> {
+        let most = self.limits.embedded;
+        if self.level >= most {
+            return Err(CimError::invalid_parameter(format!("embedded objects nest more than {most} deep")));
+        }
+        // The text of an embedded object is a document of its own.
+        Ok(Self { level: self.level + 1, references: 0, ..self })
     }
 
     /// Adds a feature to those of an object.
@@ -145,6 +163,11 @@ fn scalar(text: &str, stated: Stated, scope: Scope<'_>) -> Result<Option<Value>,
 
 /// The path in VALUE.REFERENCE.
 pub(super) fn reference(element: Element<'_>, scope: Scope<'_>) -> Result<Value, Refusal> {
+    if scope.references >= MAX_REFERENCES {
+        let text = format!("references nest more than {MAX_REFERENCES} deep");
+        return Err(CimError::invalid_parameter(text).into());
+    }
+    let scope = Scope { references: scope.references + 1, ..scope };
     Ok(Value::Reference(Box::new(object_path(element.exactly_one()?, scope)?)))
 }
 
@@ -154,13 +177,7 @@ pub(super) fn embedded_object(text: &str, scope: Scope<'_>) -> Result<Value, Cim
     let refuse = |r: Refusal| {
         CimError::invalid_parameter(format!("the embedded object cannot be read: {}", r.into_detail()))
     };
-    let scope = Scope { level: scope.level + 1, ..scope };
-    if scope.level > scope.limits.embedded {
-        return Err(CimError::invalid_parameter(format!(
-            "embedded objects nest more than {} deep",
-            scope.limits.embedded
-        )));
-    }
+    let scope = scope.embedded()?;
     let document = Document::from_text(text, scope.limits).map_err(refuse)?;
     let root = document.root();
     match root.tag() {

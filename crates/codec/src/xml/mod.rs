@@ -139,7 +139,7 @@ pub(crate) fn read<S: Sink>(text: &str, limits: &Limits, sink: &mut S) -> Result
     if text.len() > limits.bytes.min(tree::LARGEST) {
         return Err(Trouble::size(format!("{} bytes; {} are allowed", text.len(), limits.bytes)).into());
     }
-    if text.bytes().any(is_control) {
+    if text.bytes().any(is_control) || text.contains(NO_CHARACTERS) {
         return Err(Trouble::syntax("a control character that XML does not have").into());
     }
     let mut place = Place { limits, depth: 0, elements: 0 };
@@ -228,7 +228,8 @@ impl Place<'_> {
                 return Err(Trouble::other(Kind::Shape, text).into());
             }
             let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(Trouble::from)?;
-            if attribute.value.contains('<') || value.bytes().any(is_control) {
+            if attribute.value.contains('<') || value.bytes().any(is_control) || value.contains(NO_CHARACTERS)
+            {
                 let text = format!("{}: a forbidden character in an attribute", shorten(name));
                 return Err(Trouble::syntax(text).into());
             }
@@ -270,7 +271,7 @@ fn referred(reference: &BytesRef<'_>) -> Result<char, Trouble> {
             other => return Err(Trouble::syntax(format!("&{}; is not declared", shorten(other)))),
         },
     };
-    if c < ' ' && !matches!(c, '\t' | '\n' | '\r') {
+    if (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || NO_CHARACTERS.contains(&c) {
         return Err(Trouble::syntax("a reference to a control character"));
     }
     Ok(c)
@@ -295,6 +296,9 @@ fn too_long(most: usize) -> Trouble {
 }
 
 /// Whether a byte is a control character that XML 1.0 does not have.
+/// What Unicode keeps from being characters, and XML does not have either (XML 1.0 2.2).
+const NO_CHARACTERS: [char; 2] = ['\u{fffe}', '\u{ffff}'];
+
 fn is_control(byte: u8) -> bool {
     byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
