@@ -208,6 +208,12 @@ impl Book {
         self.subscriptions.push(subscription);
     }
 
+    /// Whether a subscription has to do with a journal.
+    pub(crate) fn has_journal(&self, subscription: Uuid) -> bool {
+        let found = self.subscriptions.iter().find(|s| s.entry.id == subscription);
+        found.and_then(|s| self.destination(s.destination)).is_some_and(|d| d.journal.is_some())
+    }
+
     /// Replaces the entry of a subscription.
     pub(crate) fn replace_subscription(&mut self, entry: Entry) {
         if let Some(subscription) = self.subscriptions.iter_mut().find(|s| s.entry.id == entry.id) {

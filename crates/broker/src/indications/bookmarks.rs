@@ -10,7 +10,7 @@ use super::book::{Book, Destination, Filter, Subscription};
 use super::eventing::{EventMode, EventSink, NAME, seconds};
 use crate::errors;
 use cimwright_cim::query::Query;
-use cimwright_cim::{CimError, Instance, NamespaceName, Value};
+use cimwright_cim::{CimError, CimStatus, Instance, NamespaceName, Value};
 use cimwright_jobs::{Entry, EntryKind, Queued};
 use cimwright_sdk::Principal;
 use std::fmt;
@@ -20,6 +20,9 @@ use uuid::Uuid;
 
 /// How long a journal is kept after the last subscription to it could have ended.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How many journals a user has at most.
+const MAX_JOURNALS: usize = 16;
 
 /// How many events of a journal are looked at in one go when the old ones are forgotten.
 const PORTION: usize = 256;
@@ -149,6 +152,8 @@ impl Shared {
         sink: &EventSink,
         lifetime: Duration,
     ) -> Result<Found, CimError> {
+        self.make_room(principal.name()).await?;
+        self.check_limits(2)?;
         let id = Uuid::now_v7();
         let name = format!("{NAME}{}", id.simple());
         let named = self.named("CIM_IndicationFilter", &name);
@@ -228,16 +233,45 @@ impl Shared {
         Err(SubscribeError::Expired)
     }
 
-    /// Takes what waits out of a queue that follows a journal while nobody wants it: the store does not know that a subscription
-    /// is disabled or over. `true` if there was something.
-    pub(super) async fn passes_over(&self, destination: Uuid, waiting: &[Queued]) -> Result<bool, CimError> {
-        let Some(last) = waiting.last() else { return Ok(false) };
-        let follows = self.book().destination(destination).and_then(Destination::follows).is_some();
-        if !follows || self.is_wanted(destination) {
-            return Ok(false);
+    /// What of a portion of a queue is to be told: the store does not know when the subscription of a queue that follows a journal is
+    /// over, and goes on to fill it until it is swept away.
+    pub(super) fn in_time(&self, destination: Uuid, mut portion: Vec<Queued>) -> Vec<Queued> {
+        let book = self.book();
+        if book.destination(destination).and_then(Destination::follows).is_some() {
+            let mut own = book.subscriptions().filter(|s| s.destination == destination);
+            let ends = own.find_map(Subscription::ends);
+            portion.retain(|queued| ends.is_none_or(|ends| queued.at < ends));
         }
-        self.outbox.settle(destination, last.sequence).await.map_err(errors::from_store)?;
-        Ok(true)
+        portion
+    }
+
+    /// Makes room for another journal of a user: those that nobody follows go first, the one that would end first before the others.
+    async fn make_room(&self, owner: &str) -> Result<(), CimError> {
+        let idle = {
+            let book = self.book();
+            let own = book
+                .destinations()
+                .filter(|d| d.journal == Some(JournalPart::Is) && d.entry.owner == owner)
+                .map(|d| d.entry.id);
+            let own: Vec<Uuid> = own.collect();
+            if own.len() < MAX_JOURNALS {
+                return Ok(());
+            }
+            let ends = |id: &Uuid| {
+                book.subscriptions().filter(|s| s.destination == *id).find_map(Subscription::ends)
+            };
+            own.into_iter().filter(|id| followers(&book, *id).is_empty()).min_by_key(ends)
+        };
+        match idle {
+            Some(journal) => self.end_subscription(journal).await,
+            None => {
+                let text = format!(
+                    "there are {MAX_JOURNALS} queries with bookmarks already, and somebody is subscribed to each; unsubscribe \
+                     from one, or subscribe without bookmarks"
+                );
+                Err(CimError::new(CimStatus::ServerLimitsExceeded, text))
+            }
+        }
     }
 
     /// Forgets what is too old to be told. The caller holds the turn.
@@ -249,9 +283,14 @@ impl Shared {
         };
         let now = self.clock.now();
         for journal in journals {
+            let old = |at| now.duration_since(at).unwrap_or_default() >= self.config.lifetime;
             loop {
+                // Mostly there is nothing old.
+                let oldest = self.outbox.pending(journal, 1).await.map_err(errors::from_store)?;
+                if !oldest.first().is_some_and(|q| old(q.at)) {
+                    break;
+                }
                 let first = self.outbox.pending(journal, PORTION).await.map_err(errors::from_store)?;
-                let old = |at| now.duration_since(at).unwrap_or_default() >= self.config.lifetime;
                 let Some(last) = first.iter().take_while(|q| old(q.at)).last() else { break };
                 self.outbox.settle(journal, last.sequence).await.map_err(errors::from_store)?;
             }
@@ -273,7 +312,7 @@ fn find(book: &Book, owner: &str, queries: &[(NamespaceName, Arc<Query>)]) -> Op
 }
 
 /// Those that follow a journal.
-pub(super) fn followers(book: &Book, journal: Uuid) -> Vec<Uuid> {
+fn followers(book: &Book, journal: Uuid) -> Vec<Uuid> {
     let follows = |d: &&Destination| d.journal == Some(JournalPart::Follows(journal));
     book.destinations().filter(follows).map(|d| d.entry.id).collect()
 }

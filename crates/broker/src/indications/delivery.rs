@@ -235,18 +235,8 @@ impl Run {
                     continue;
                 }
             };
-            let done = match shared.passes_over(self.destination, &portion).await {
-                _ if portion.is_empty() => Ok(Next::Wait),
-                Ok(true) => {
-                    self.expected = None;
-                    Ok(Next::More)
-                }
-                Ok(false) => self.empty(&shared, portion).await,
-                Err(error) => {
-                    tracing::error!(%error, "cannot empty a queue of events yet");
-                    Ok(Next::Pause(STORE_PAUSE))
-                }
-            };
+            let portion = shared.in_time(self.destination, portion);
+            let done = if portion.is_empty() { Ok(Next::Wait) } else { self.empty(&shared, portion).await };
             // Not held while waiting: a line must not keep the server alive.
             drop(shared);
             match done {
@@ -333,9 +323,13 @@ impl Run {
         let overdue = attempts > 1 && away >= config.removal_interval;
         if let Some(sink) = &self.sink {
             let exhausted = sink.retry.is_some_and(|(total, _)| attempts > total);
-            if let (true, Some(shared)) =
-                (exhausted || (overdue && removal == RemovalAction::Remove), self.shared.upgrade())
-            {
+            // With bookmarks there is a better way to go on later than to be enabled again.
+            let ends = match removal {
+                RemovalAction::Remove => overdue,
+                RemovalAction::Disable => overdue && self.journal.is_some(),
+                RemovalAction::Ignore => false,
+            };
+            if let (true, Some(shared)) = (exhausted || ends, self.shared.upgrade()) {
                 // Apart from this line, which ends with the subscription.
                 tokio::spawn(shared.give_up_events(self.destination, Arc::clone(sink)));
                 return Ok(Next::Over);

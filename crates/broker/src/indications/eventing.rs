@@ -4,7 +4,7 @@
 //! that they end by themselves, and that a client may fetch what waits for it instead of being sent it.
 
 use super::book::{Destination, ENABLED, Filter, Subscription};
-use super::bookmarks::{Bookmark, EventStart, JournalPart, SubscribeError, followers};
+use super::bookmarks::{Bookmark, EventStart, JournalPart, SubscribeError};
 use super::delivery::{self, addressed, context_of};
 use super::ending::EventEnd;
 use super::rules::{self, IGNORE, check_limit};
@@ -337,9 +337,6 @@ impl Indications {
                 shared.outbox.settle(id, last.sequence).await.map_err(errors::from_store)?;
                 continue;
             }
-            if shared.passes_over(id, &waiting).await? {
-                continue;
-            }
             if !waiting.is_empty() {
                 let events = waiting
                     .into_iter()
@@ -389,13 +386,7 @@ impl Shared {
 
         let _turn = self.turn.lock().await;
         self.sweep().await?;
-        {
-            let book = self.book();
-            let filters = book.filters().filter(|f| !f.standing).count();
-            check_limit(filters, self.config.max_filters, "filters")?;
-            check_limit(book.destinations().count(), self.config.max_destinations, "destinations")?;
-            check_limit(book.subscriptions().count(), self.config.max_subscriptions, "subscriptions")?;
-        }
+        self.check_limits(1)?;
         // Its own filter, or that of the journal that has the events.
         let (filter, own_filter, journal) = if sink.bookmarks || start != EventStart::Next {
             let found = self.journal(principal, filter, queries, &sink, start, lifetime).await?;
@@ -417,7 +408,11 @@ impl Shared {
             None => 0,
             Some(journal) => self.follow(id, journal, start).await?,
         };
-        self.outbox.register(&subscription).await.map_err(errors::from_store)?;
+        if let Err(error) = self.outbox.register(&subscription).await {
+            // Else what nobody knows of would be filled.
+            let _ = self.outbox.unregister(id).await;
+            return Err(errors::from_store(error).into());
+        }
         {
             let mut book = self.book();
             if let Some(filter) = own_filter {
@@ -430,6 +425,16 @@ impl Shared {
         self.reroute();
         delivery::open_line(self, id);
         Ok((id, first))
+    }
+
+    /// Whether there is room for so many subscriptions more, with their filters and destinations.
+    pub(super) fn check_limits(&self, more: usize) -> Result<(), CimError> {
+        let book = self.book();
+        let after = |count: usize| count + more - 1;
+        let filters = book.filters().filter(|f| !f.standing).count();
+        check_limit(after(filters), self.config.max_filters, "filters")?;
+        check_limit(after(book.destinations().count()), self.config.max_destinations, "destinations")?;
+        check_limit(after(book.subscriptions().count()), self.config.max_subscriptions, "subscriptions")
     }
 
     /// A destination that Subscribe makes.
@@ -482,6 +487,7 @@ impl Shared {
 
     /// Removes what is left of subscriptions that have ended; the caller holds the turn.
     async fn sweep(&self) -> Result<(), CimError> {
+        self.sweep_orphans().await?;
         let now = self.clock.now();
         let over: Vec<Uuid> = {
             let book = self.book();
@@ -500,21 +506,13 @@ impl Shared {
                 let sink = book.destination(id).and_then(|d| d.sink.clone());
                 sink.filter(|_| !book.subscriptions().any(|s| s.destination == id))
             };
-            // A journal outlives those that follow it unless somebody has removed it.
-            let followers: Vec<(Uuid, Arc<EventSink>)> = {
-                let book = self.book();
-                let sink = |id: Uuid| Some((id, book.destination(id)?.sink.clone()?));
-                followers(&book, id).into_iter().filter_map(sink).collect()
-            };
-            for (follower, sink) in followers {
-                self.end_subscription(follower).await?;
-                self.tell_end(follower, sink, EventEnd::Cancelled);
-            }
             self.end_subscription(id).await?;
             if let Some(sink) = cancelled {
                 self.tell_end(id, sink, EventEnd::Cancelled);
             }
         }
+        // Those whose journal has just gone.
+        self.sweep_orphans().await?;
         self.trim_journals().await?;
         // A filter without its destination is what a crash in the middle of Subscribe or Unsubscribe leaves.
         let alone: Vec<Uuid> = {
@@ -531,6 +529,21 @@ impl Shared {
         };
         for id in alone {
             self.forget(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the subscriptions that follow a journal which is not there any more. A journal outlives them unless somebody has removed it.
+    async fn sweep_orphans(&self) -> Result<(), CimError> {
+        let orphans: Vec<(Uuid, Arc<EventSink>)> = {
+            let book = self.book();
+            let gone =
+                |d: &&Destination| d.follows().is_some_and(|journal| book.destination(journal).is_none());
+            book.destinations().filter(gone).filter_map(|d| Some((d.entry.id, d.sink.clone()?))).collect()
+        };
+        for (id, sink) in orphans {
+            self.end_subscription(id).await?;
+            self.tell_end(id, sink, EventEnd::Cancelled);
         }
         Ok(())
     }

@@ -210,6 +210,10 @@ impl Shared {
                 check_owner(principal, entry)?;
             }
             check_owner(principal, &handler.entry)?;
+            if handler.journal.is_some() {
+                let text = "Handler: this destination has its events from a subscription with bookmarks, and from nowhere else";
+                return Err(CimError::not_supported(text));
+            }
             let mut path = InstancePath::new(interop(), instance.class.clone());
             for (role, end) in [("Filter", filter_path), ("Handler", handler.entry.instance.path.clone())] {
                 let Some(value) = end.map(Value::from) else { return Err(absent(role)) };
@@ -251,6 +255,16 @@ impl Shared {
             .find(|c| entry.kind != EntryKind::Subscription || !CHANGEABLE.iter().any(|name| c.name.is(name)))
         {
             let text = format!("{}.{} cannot be changed; make a new one instead", path.class, fixed.name);
+            return Err(CimError::not_supported(text));
+        }
+        if let Some(change) = changes.iter().find(|c| !c.name.is("SubscriptionInfo"))
+            && self.book().has_journal(entry.id)
+        {
+            let text = format!(
+                "{} of a subscription with bookmarks cannot be changed: it is renewed and ended over WS-Management, and what is \
+                 missed meanwhile is told to a new one that begins with the last bookmark",
+                change.name
+            );
             return Err(CimError::not_supported(text));
         }
         let now = self.clock.now();

@@ -8,7 +8,7 @@ use cimwright_broker::indications::{
     SubscribeError,
 };
 use cimwright_cim::operation::Operation;
-use cimwright_cim::{CimStatus, InstancePath, Value};
+use cimwright_cim::{CimStatus, Instance, InstancePath, Value};
 use cimwright_jobs::{EntryKind, Outbox};
 use cimwright_store::MemoryStore;
 use std::sync::Arc;
@@ -215,32 +215,102 @@ async fn who_takes_the_journal_away_ends_what_follows_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_while_a_subscription_is_disabled() {
+async fn who_takes_the_journal_away_at_once_ends_what_follows_it() {
     let store = Arc::new(MemoryStore::new());
     let source = Source::open(Arc::clone(&store), quick()).await;
     let ada = admin();
-    let (id, first) = source.begin(&ada, JOBS, EventStart::Next).await.unwrap();
-    let own = subscriptions(&store).await.into_iter().find(|(_, handler)| *handler == id);
-    let (path, _) = own.unwrap();
-    let switch = async |state: u16| {
-        let mut instance = store.entries().await.unwrap();
-        let at = instance.iter().position(|e| e.instance.path.as_ref() == Some(&path)).unwrap();
-        let mut instance = instance.swap_remove(at).instance;
-        instance.set("SubscriptionState", Some(Value::Uint16(state)));
-        let property_list = Some(vec!["SubscriptionState".into()]);
-        let modify = Operation::ModifyInstance { instance, property_list };
-        source.house.ask(&ada, INTEROP, modify).await.unwrap();
-    };
-    switch(4).await;
-    source.one_job("unheard").await;
-    let soon = tokio::time::Instant::now() + Duration::from_millis(10);
-    assert!(source.indications().fetch(&ada, id, first, 100, soon).await.unwrap().events.is_empty());
-    switch(2).await;
-    source.one_job("heard").await;
-    let told = source.fetched(&ada, id, first).await.unwrap();
-    assert!(told.events[0].sequence > first);
-    // It is all there for who asks for it.
-    assert_eq!(source.told_from(&ada, EventStart::Earliest).await.events[0].sequence, first);
+    let (id, _) = source.begin(&ada, JOBS, EventStart::Next).await.unwrap();
+    let of_journal = subscriptions(&store).await.into_iter().find(|(_, handler)| *handler != id);
+    let (path, journal) = of_journal.unwrap();
+    let destination = store.entries().await.unwrap().into_iter().find(|e| e.id == journal).unwrap();
+    for path in [path, destination.instance.path.unwrap()] {
+        source.house.ask(&ada, INTEROP, Operation::DeleteInstance { path }).await.unwrap();
+    }
+    source.begin(&operator(), JOBS, EventStart::Next).await.unwrap();
+    refused(source.indications().remaining(&ada, id), CimStatus::NotFound);
+    let of_ada = store.entries().await.unwrap().into_iter().filter(|e| e.owner == ada.name());
+    assert_eq!(of_ada.map(|e| e.kind).collect::<Vec<_>>(), [], "neither a queue nor a filter is left");
+}
+
+#[tokio::test]
+async fn what_is_the_servers_is_not_changed_over_the_other_protocol() {
+    let store = Arc::new(MemoryStore::new());
+    let source = Source::open(Arc::clone(&store), quick()).await;
+    let ada = admin();
+    source.begin(&ada, JOBS, EventStart::Next).await.unwrap();
+    let entries = store.entries().await.unwrap();
+    let of_kind = |kind| entries.iter().filter(move |e| e.kind == kind);
+    assert_eq!(of_kind(EntryKind::Subscription).count(), 2, "its own and that of the journal");
+    for entry in of_kind(EntryKind::Subscription) {
+        for (name, value) in
+            [("SubscriptionState", Value::Uint16(4)), ("SubscriptionDuration", Value::Uint64(1))]
+        {
+            let mut instance = entry.instance.clone();
+            instance.set(name, Some(value));
+            let modify = Operation::ModifyInstance { instance, property_list: Some(vec![name.into()]) };
+            refused(source.house.ask(&ada, INTEROP, modify).await, CimStatus::NotSupported);
+        }
+    }
+    let filter = of_kind(EntryKind::Filter).next().and_then(|e| e.instance.path.clone()).unwrap();
+    for destination in of_kind(EntryKind::Destination) {
+        let handler = destination.instance.path.clone().unwrap();
+        let instance = Instance::new("CIM_IndicationSubscription")
+            .with("Filter", Value::from(filter.clone()))
+            .with("Handler", Value::from(handler));
+        let create = Operation::CreateInstance { instance };
+        refused(source.house.ask(&ada, INTEROP, create).await, CimStatus::NotSupported);
+    }
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_journals() {
+    let store = Arc::new(MemoryStore::new());
+    let source = Source::open(Arc::clone(&store), quick()).await;
+    let ada = admin();
+    let query = |n: usize| format!("{JOBS} AND SourceInstance.Priority <> {n}");
+    let (first, _) = source.begin(&ada, &query(0), EventStart::Next).await.unwrap();
+    source.one_job("x").await;
+    let told = source.fetched(&ada, first, 0).await.unwrap();
+    source.indications().unsubscribe(&ada, first).await.unwrap();
+    let mut all = Vec::new();
+    for n in 1..=16 {
+        all.push(source.begin(&ada, &query(n), EventStart::Next).await.unwrap().0);
+    }
+    // The one that nobody followed had to make room.
+    assert_eq!(source.begin(&ada, &query(0), after(&told, 0)).await, Err(SubscribeError::Expired));
+    match source.begin(&ada, &query(17), EventStart::Next).await {
+        Err(SubscribeError::Refused(error)) => assert_eq!(error.status, CimStatus::ServerLimitsExceeded),
+        other => panic!("{other:?}"),
+    }
+    source.begin(&ada, &query(5), EventStart::Next).await.unwrap();
+    source.begin(&operator(), &query(17), EventStart::Next).await.unwrap();
+    source.indications().unsubscribe(&ada, all[0]).await.unwrap();
+    source.begin(&ada, &query(17), EventStart::Next).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_that_had_to_make_room_are_counted_from_the_bookmark_on() {
+    let config = IndicationsConfig { queue_limit: 3, ..quick() };
+    let source = Source::open(Arc::new(MemoryStore::new()), config).await;
+    let ada = admin();
+    let first = source.first_job(&ada).await;
+    let last = first.events.len() - 1;
+    let start = first.events[last].sequence + 1;
+    *source.sink.refusals.lock().unwrap() = usize::MAX;
+    let push = marked(EventMode::PushWithAck);
+    source.indications().subscribe(&ada, &query(JOBS), push, after(&first, last), HOUR).await.unwrap();
+    for name in ["x", "y", "z"] {
+        source.one_job(name).await;
+    }
+    *source.sink.refusals.lock().unwrap() = 0;
+    let heard = source.sink.until_end().await;
+    let (mut next, mut missing) = (start, 0);
+    for number in heard.iter().filter_map(|event| event.get_u64("SequenceNumber")) {
+        missing += number - next;
+        next = number + 1;
+    }
+    assert!(missing > 0);
+    assert_eq!(source.sink.dropped.lock().unwrap().iter().sum::<u64>(), missing);
 }
 
 /// The subscriptions there are, and where they lead to.

@@ -27,7 +27,7 @@ pub(crate) struct Sink {
     pub(crate) refusals: Mutex<usize>,
     pub(crate) messages: Mutex<Vec<Vec<Instance>>>,
     pub(crate) bookmarks: Mutex<Vec<Option<Bookmark>>>,
-    dropped: Mutex<Vec<u64>>,
+    pub(crate) dropped: Mutex<Vec<u64>>,
     pub(crate) ends: Mutex<Vec<(Uuid, EventEnd)>>,
     pub(crate) news: Notify,
 }
