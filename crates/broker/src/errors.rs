@@ -82,7 +82,7 @@ pub(crate) fn from_store(error: StoreError) -> CimError {
     match error {
         StoreError::Full(_) => CimError::new(
             CimStatus::ServerLimitsExceeded,
-            "the job store is full; wait until finished jobs have been removed",
+            "the file system of the server's state directory is full; free space there, and try again",
         ),
         _ => CimError::failed("the job store cannot be used at the moment; the log of the server says why"),
     }

@@ -263,7 +263,8 @@ pub(crate) async fn keep(registry: &Registry, changes: &[Change]) -> Result<(), 
         tracing::error!(error = &error as &dyn std::error::Error, "the repository failed");
         match error {
             RepositoryError::Full(_) => {
-                CimError::new(CimStatus::ServerLimitsExceeded, "the repository of the server is full")
+                let text = "the file system of the server's state directory is full; free space there, and try again";
+                CimError::new(CimStatus::ServerLimitsExceeded, text)
             }
             _ => CimError::failed(
                 "the repository cannot be used at the moment; the log of the server says why",

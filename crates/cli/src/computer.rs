@@ -5,12 +5,13 @@ use crate::exit::{CliError, Exit, remark};
 use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_client::{Address, Credentials, Endpoint};
 use cimwright_sdk::remote::same_computer;
+use cimwright_server::auth::users::write_private;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -225,23 +226,7 @@ impl ComputersFile {
             .map_err(|e| format!("{}: cannot be written: {e}", self.path.display()))?;
         let text =
             format!("# Written by `cimwright computer`. Holds passwords: nobody else is to read it.\n{text}");
-        self.write(text.as_bytes()).map_err(|e| failed("write it", e))
-    }
-
-    /// Complete under its name or not at all, also after a power cut.
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let new = self.path.with_extension("toml.new");
-        let mut file = private().truncate(true).open(&new)?;
-        let owner = std::fs::metadata(directory)?;
-        if file.metadata()?.uid() != owner.uid() {
-            // Root writes it, but the server that reads it runs as the owner of the state directory.
-            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-        }
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.path)?;
-        File::open(directory)?.sync_all()
+        write_private(&self.path, text.as_bytes()).map_err(|e| failed("write it", e))
     }
 }
 

@@ -4,10 +4,12 @@ use crate::exit::{CliError, Exit};
 use crate::{state_directory, wiring};
 use cimwright_broker::interop::AccessPoint;
 use cimwright_server::Server;
+use cimwright_server::auth::users::UsersFile;
 use cimwright_server::config::{Config, LogFormat, Overrides};
 use clap::Args;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,8 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     state_directory::make(&config.server.state)?;
+    raise_file_limit(&config);
+    look_at_users(&config);
     let grace = config.server.shutdown_grace();
     let broker = wiring::build(&config).await?;
     let jobs = broker.jobs().clone();
@@ -80,6 +84,9 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     let background = broker.clone();
     let server = Server::bind(&config, Arc::new(broker.clone()))?;
     broker.announce(access_points(&server));
+    for address in listening(&server) {
+        tracing::info!("listening on {address}");
+    }
     if let Some(file) = port_file {
         write_ports(file, &server)?;
     }
@@ -103,6 +110,53 @@ async fn serve(config: Config, port_file: Option<&Path>) -> Result<(), Box<dyn E
     background.end_background().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets the process open as many files as it may: connections, images, engines and databases all take some.
+fn raise_file_limit(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// What is left for everything but connections.
+    const OTHERS: u64 = 512;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: maximum, maximum };
+    let now =
+        if current != maximum && setrlimit(Resource::Nofile, raised).is_ok() { maximum } else { current };
+    let wanted = config.limits.connections as u64 + OTHERS;
+    if now.is_some_and(|now| now < wanted) {
+        tracing::warn!(
+            files = now.unwrap_or_default(),
+            wanted,
+            "this process may open fewer files than limits.connections needs; raise the limit (LimitNOFILE), or lower limits.connections"
+        );
+    }
+}
+
+/// Says at the start that nobody can log in, and not only when somebody tries.
+fn look_at_users(config: &Config) {
+    let file = UsersFile::in_state(&config.server.state);
+    match file.list() {
+        Ok(users) if users.is_empty() => {
+            tracing::warn!(
+                "there are no users yet; add one with `cimwright user add NAME --state {}`",
+                config.server.state.display()
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "the users file cannot be used; nobody can log in"),
+    }
+}
+
+/// Where the server listens, for people.
+fn listening(server: &Server) -> Vec<String> {
+    let addresses = server.local_addrs();
+    let of = |scheme: &str, all: &[SocketAddr], wsman: &[SocketAddr]| -> Vec<String> {
+        let customary = |a| if wsman.contains(a) { " (WS-Management)" } else { "" };
+        all.iter().map(|a| format!("{scheme}://{a}{}", customary(a))).collect()
+    };
+    let mut all = of("http", &addresses.http, &addresses.wsman);
+    all.extend(of("https", &addresses.https, &addresses.wsman_tls));
+    all.extend(addresses.unix.iter().map(|path| path.display().to_string()));
+    all
 }
 
 /// Where clients reach the server over TCP.

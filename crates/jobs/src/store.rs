@@ -183,11 +183,11 @@ pub enum StoreError {
     /// A job with this id exists.
     #[error("job {0} exists already")]
     Exists(JobId),
-    /// The store cannot hold more; the text says which limit was reached.
-    #[error("the job store is full: {0}")]
+    /// There is no space left where the store is.
+    #[error("there is no space left for the job store: {0}")]
     Full(String),
     /// What is stored cannot be understood.
-    #[error("the job store holds something this version cannot read: {0}")]
+    #[error("the job store cannot be read: {0}")]
     Corrupt(String),
     /// The backend failed.
     #[error("the job store failed: {context}")]

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// RequestStateChange's way to say that it takes no TimeoutPeriod.
 const TIMEOUT_NOT_SUPPORTED: i128 = 4098;
 
+/// What Hyper-V's methods return to who may not call them.
+const ACCESS_DENIED: i128 = 32769;
+
 /// Pause a job; it keeps what it has done
 #[derive(clap::Args)]
 pub(crate) struct SuspendArgs {
@@ -86,6 +89,9 @@ pub(crate) async fn ask(job: &JobHandle<'_>, wanted: Wanted, limit: Duration) ->
     }
     let meaning = answer.meaning.map_or_else(String::new, |m| format!(" ({m})"));
     let advice = match wanted {
+        _ if answer.code == ACCESS_DENIED => {
+            "the job is another user's; ask as its owner or as an administrator"
+        }
         Wanted::Start => "only a suspended job can be resumed",
         Wanted::Suspend => "only a running job can be suspended",
         Wanted::Terminate => "a step that cannot be stopped may be running; try again later, or --kill",

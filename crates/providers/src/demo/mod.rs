@@ -119,6 +119,7 @@ impl InstanceProvider for DemoProvider {
 #[async_trait]
 impl MethodProvider for DemoProvider {
     async fn invoke(&self, _context: Context<'_>, call: MethodCall) -> Result<MethodOutcome, CimError> {
+        call.check_lengths()?;
         if call.method.is("StartJob") {
             self.start(&call)
         } else if call.method.is("FinishJob") {

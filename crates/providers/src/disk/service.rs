@@ -106,6 +106,7 @@ impl ImageManagement {
     }
 
     async fn call(&self, context: Context<'_>, call: &MethodCall) -> Result<Decision, CimError> {
+        call.check_lengths()?;
         let method = call.method.as_str();
         let is = |name: &str| call.method.is(name);
         if is("CreateDynamicVirtualHardDisk") || is("CreateFixedVirtualHardDisk") {

@@ -278,6 +278,7 @@ fn refused(method: &str, reason: ErrorDetail) -> MethodOutcome {
 #[async_trait]
 impl MethodProvider for Replication {
     async fn invoke(&self, context: Context<'_>, call: MethodCall) -> Result<MethodOutcome, CimError> {
+        call.check_lengths()?;
         Ok(match self.call(context, &call).await {
             Ok(Answer::Done(out)) => MethodOutcome::Done { return_value: 0, out },
             Ok(Answer::Code(code)) => MethodOutcome::code(code),

@@ -109,6 +109,26 @@ async fn resize_in_place_fails() {
     house.provoked("CWDISK1035", &answer, &path, By::Engine);
 }
 
+/// Somebody else makes the disk larger after its end was looked at: nothing of that may be cut off, then or when it is undone.
+#[tokio::test]
+async fn resize_in_place_finds_another_disk_than_it_has_looked_at() {
+    let house = House::holding("compare").await;
+    for (name, grown) in [("a.raw", 4 * MIB), ("b.raw", 2 * MIB)] {
+        let path = house.raw(name, 0);
+        cut(&path, 2 * MIB);
+        let id = house.begin("ResizeVirtualHardDisk", to_size(&path, MIB)).await;
+        let engine = house.held_engine(&path).await;
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("the disk");
+        file.set_len(grown).expect("grown");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("written at another time");
+        let before = house.files();
+        engine.go_on();
+        let answer = house.ended(before, id).await;
+        house.provoked("CWDISK1040", &answer, &path, By::Server);
+        assert_eq!(fs::metadata(&path).expect("still there").len(), grown);
+    }
+}
+
 /// 10 MiB of space: first too little for the content, then for the promise of a fixed disk; and in the end the name cannot be taken.
 #[test]
 fn write_allocate_and_publish_fail() {

@@ -8,7 +8,7 @@
 //! other users and other addresses never are, so nobody can lock out somebody else.
 
 use super::certificate::Thumbprint;
-use super::users::{Fingerprint, MAX_PASSWORD_BYTES, User, UsersFile, argon2, check_name};
+use super::users::{Fingerprint, MAX_PASSWORD_BYTES, User, UsersError, UsersFile, argon2, check_name};
 use crate::Principal;
 use argon2::PasswordVerifier;
 use argon2::password_hash::PasswordHash;
@@ -219,7 +219,15 @@ impl BasicAuth {
                 known.fingerprint = Ok(Some(fingerprint));
                 known.users = users.into_iter().map(|u| (u.name.clone(), u)).collect();
             }
-            Err(error) => tracing::error!(%error, "the users file cannot be used; nobody can log in"),
+            Err(error) => {
+                tracing::error!(%error, "the users file cannot be used; nobody can log in");
+                // What passes by itself, such as too many open files, is tried again with the next login.
+                if let UsersError::Io { source, .. } = &error
+                    && !matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
+                {
+                    known.fingerprint = Err(source.kind());
+                }
+            }
         }
     }
 

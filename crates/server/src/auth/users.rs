@@ -372,7 +372,10 @@ fn open_to_others(mode: u32) -> Option<&'static str> {
 }
 
 /// Writes a file that only its owner may read: complete under its name or not at all, also after a power cut.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot; nothing is left of it then.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));

@@ -18,7 +18,10 @@ pub(crate) fn backend(context: impl Into<String>, error: impl Into<Arc<sqlx::Err
     }
     match primary_code(&error) {
         Some(SQLITE_FULL) => StoreError::Full(format!("{context}: {error}")),
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Corrupt(format!("{context}: {error}")),
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Corrupt(format!(
+            "{context}: {error}; the database file is damaged: restore a backup of the state directory, or move the file away and \
+             start without what it held"
+        )),
         _ => failed(context, error),
     }
 }

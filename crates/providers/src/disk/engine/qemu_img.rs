@@ -11,12 +11,19 @@ use super::request::{
 };
 use super::sandbox::EnginePolicy;
 use crate::disk::image::ImageFormat;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// An installed qemu-img and the policy it runs under.
 #[derive(Debug, Clone)]
 pub struct QemuImg {
     policy: EnginePolicy,
+    /// Who may wait for an answer: see [`LOOKS`].
+    looks: Arc<Semaphore>,
 }
+
+/// How many commands run at once that are no jobs. Whoever may ask what is in an image may do so often, and each time is a process.
+const LOOKS: usize = 8;
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +71,7 @@ impl<T> Running<T> {
 impl QemuImg {
     /// Uses the program and rules of a policy. Nothing is run yet.
     pub fn new(policy: EnginePolicy) -> Self {
-        Self { policy }
+        Self { policy, looks: Arc::new(Semaphore::new(LOOKS)) }
     }
 
     /// The policy.
@@ -236,6 +243,8 @@ impl QemuImg {
         invocation: Invocation,
         read: fn(&EngineExit) -> Result<T, NoAnswer>,
     ) -> Result<T, EngineError> {
+        // Never closed; without a place it would go on all the same.
+        let _place = self.looks.acquire().await;
         Ok(self.start(invocation, read).await?.finish().await?)
     }
 }

@@ -78,7 +78,9 @@ impl EnginePolicy {
     /// [`SpawnError::CannotChangeUser`] when the policy names another user and the server has no right to change users.
     pub fn other_user(&self) -> Result<Option<(u32, u32)>, SpawnError> {
         let Some((uid, gid)) = self.user else { return Ok(None) };
-        if effective_capabilities().contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
+        // KILL because it has to be stopped too.
+        let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
+        if effective_capabilities().contains(needed) {
             return Ok(Some((uid, gid)));
         }
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

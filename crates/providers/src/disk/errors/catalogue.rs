@@ -251,7 +251,7 @@ cimwright_sdk::catalogue! {
     ENGINE_MISSING = "CWDISK1201", 32777, Failed, Environmental, Critical, 72 "Element Unavailable",
         "The engine \"{1}\" is not installed, so \"{0}\" cannot be worked on.",
         "qemu-img does the work and is not where the configuration says.",
-        &["Install it: apt-get install qemu-utils.", "Set engine.qemu_img in the configuration to where it is."];
+        &["Install it: apt-get install qemu-utils.", "Set engine.program in the configuration to where it is."];
     ENGINE_UNCONFINED = "CWDISK1202", 32777, Failed, Security, Critical, 114 "Protection Mechanism Failure",
         "The engine cannot be confined as the configuration demands, so it was not started for \"{0}\": {1}",
         "The server does not let an image parser run with more rights than it needs.",

@@ -3,7 +3,7 @@
 //! VHD and VHDX cannot be resized where they are: a copy of the new size takes their place. Raw and qcow2 images are resized in
 //! place. A disk becomes smaller only when what would be cut off is unused.
 
-use super::steps::{Allocate, Copy, Publish, Verify, verified};
+use super::steps::{Allocate, Copy, Publish, Verified, Verify, verified};
 use super::toolbox::{Share, Toolbox, Tools, attend, engine_error, failed};
 use crate::disk::engine::{Comparison, EngineFile, TailRequest};
 use crate::disk::errors::{self, Names};
@@ -12,7 +12,7 @@ use crate::disk::layout::{StoredFormat, StoredLayout};
 use async_trait::async_trait;
 use cimwright_sdk::Order;
 use cimwright_sdk::cim::{ErrorDetail, Value};
-use cimwright_sdk::jobs::{Step, StepContext, StepError};
+use cimwright_sdk::jobs::{OnRestart, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -107,7 +107,10 @@ impl Step for RoomCheck {
     }
 }
 
-/// Resizes a raw or qcow2 image where it is; undone by the old size.
+/// Resizes a raw or qcow2 image where it is.
+///
+/// Nothing is taken back: the engine changes the size last, so that a disk that could not be resized has its old size, and whoever
+/// sees another one there may have made it, or may have written beyond the old end by now.
 struct InPlace {
     tools: Tools,
     path: String,
@@ -116,13 +119,23 @@ struct InPlace {
 }
 
 impl InPlace {
-    async fn resize(&self, size: u64) -> Result<(), ErrorDetail> {
+    /// Resizes the disk that the steps before have looked at, and no other.
+    async fn resize(&self, seen: Option<Verified>) -> Result<(), ErrorDetail> {
+        let source = self.tools.look_at(&self.path, self.format).await?;
+        if source.info.virtual_size_bytes == self.size {
+            // A server before this one may have come as far and died before it could say so.
+            return Ok(());
+        }
         let place = self.tools.resolve(&self.path)?;
+        let Some(seen) = seen.filter(|seen| seen.identity == source.identity) else {
+            return Err(errors::changed_meanwhile(place.display()));
+        };
         let file = EngineFile::in_place(&place).map_err(|e| errors::in_place_failed(&e))?;
-        let backing = self.tools.look_at(&self.path, self.format).await?.backing;
-        let names = Names::one(&self.path);
-        let resized = self.tools.engine.resize_overlay(&file, self.format, &backing, size, true).await;
-        resized.map_err(|e| engine_error(&e, &names))
+        // Only of a disk that is to become smaller has the end been looked at.
+        let shrink = self.size < seen.virtual_size;
+        let engine = &self.tools.engine;
+        let resized = engine.resize_overlay(&file, self.format, &source.backing, self.size, shrink).await;
+        resized.map_err(|e| engine_error(&e, &Names::one(&self.path)))
     }
 }
 
@@ -140,19 +153,18 @@ impl Step for InPlace {
         false
     }
 
+    fn on_restart(&self) -> OnRestart {
+        OnRestart::Repeat
+    }
+
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
         let names = Names::one(&self.path);
-        self.resize(self.size).await.map_err(|reason| failed(context, &names, reason))?;
+        self.resize(verified(context)).await.map_err(|reason| failed(context, &names, reason))?;
         context.set_result("JobCompletionStatusCode", Value::Uint32(0));
         Ok(String::new())
     }
 
-    async fn undo(&self, context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
-        let Some(old) = verified(context) else { return Ok(()) };
-        let source = self.tools.look_at(&self.path, self.format).await?;
-        if source.info.virtual_size_bytes == old.virtual_size {
-            return Ok(());
-        }
-        self.resize(old.virtual_size).await
+    async fn undo(&self, _context: &StepContext, _output: Option<&str>) -> Result<(), ErrorDetail> {
+        Ok(())
     }
 }

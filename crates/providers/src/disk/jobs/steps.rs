@@ -308,7 +308,8 @@ impl Step for Publish {
         let result = blocking(move || -> Result<(), ErrorDetail> {
             let failed = |e| errors::unfinished_failed(&e);
             match place.open_temp(&temp) {
-                Ok(_) => {}
+                // Before it is compared: what takes a while must not stand between the look and the new name.
+                Ok(unfinished) => unfinished.sync_all().map_err(|e| failed(place.sync_failed(&e)))?,
                 // A server before this one may have come as far as the new name and died before it could say so.
                 Err(FileError::NotFound { .. }) => {
                     return match (written, Identity::at(&place)) {

@@ -324,7 +324,11 @@ pub async fn attend<T: Send>(
                 }
                 // It has ended by itself, which the wait below will see.
                 Err(SignalError::Ended) => {}
-                Err(SignalError::NotConfirmed | SignalError::System { .. }) => continue,
+                Err(SignalError::NotConfirmed) => continue,
+                // It cannot be paused, now or when it is asked again at once; it goes on to its end.
+                Err(error @ SignalError::System { .. }) => {
+                    tracing::error!(%error, "an engine cannot be paused")
+                }
             },
         }
         let wish = context.wish();
