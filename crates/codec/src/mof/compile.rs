@@ -109,6 +109,11 @@ impl Findings<'_> {
         }
     }
 
+    /// Whether an error, or else a warning, would only be thrown away. To make one costs a look at the text before it.
+    pub(super) fn full(&self, error: bool) -> bool {
+        if error { self.errors.len() >= MAX_ERRORS } else { self.warnings.len() >= MAX_WARNINGS }
+    }
+
     /// An error by the strict rules, else a warning.
     pub(super) fn lenient(&mut self, strict: bool, diagnostic: Diagnostic) {
         if strict { self.errors.push(diagnostic) } else { self.warn(diagnostic) }
@@ -385,6 +390,9 @@ impl<'a: 'scope, 'c: 'scope, 'scope> Compiler<'a, 'c, 'scope, '_> {
             }
             if !told.insert((namespace.clone(), class.clone())) {
                 continue;
+            }
+            if self.findings.full(self.strict) {
+                break;
             }
             let mut diagnostic = Diagnostic::new(source, span, format!("class {class} is not declared"));
             let known = schema.map(Schema::class_names).unwrap_or_default();

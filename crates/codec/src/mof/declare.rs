@@ -325,16 +325,20 @@ impl Declarer<'_, '_> {
     // ---- Findings
 
     pub(super) fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.errors.push(Diagnostic::new(self.source, span, message));
+        if !self.findings.full(true) {
+            self.findings.errors.push(Diagnostic::new(self.source, span, message));
+        }
     }
 
     pub(super) fn warning(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.warn(Diagnostic::new(self.source, span, message));
+        if !self.findings.full(false) {
+            self.findings.warn(Diagnostic::new(self.source, span, message));
+        }
     }
 
     /// An error by the strict rules, else a warning.
     pub(super) fn lenient(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.lenient(self.strict, Diagnostic::new(self.source, span, message));
+        if self.strict { self.error(span, message) } else { self.warning(span, message) }
     }
 }
 

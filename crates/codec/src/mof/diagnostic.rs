@@ -58,7 +58,8 @@ impl Diagnostic {
         let start = (span.start as usize).min(body.len());
         let (line, line_start) = line_of(body, start);
         let rest = &body[line_start..];
-        let line_end = line_start + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let rest = rest.split_once('\n').map_or(rest, |(line, _)| line);
+        let line_end = line_start + rest.find('\r').unwrap_or(rest.len());
         let end = (span.end as usize).clamp(start, line_end.max(start));
         let end = after(body, start, end);
         let shown_from = body[line_start..start].char_indices().rev().nth(SHOWN - 1);
@@ -168,6 +169,11 @@ fn cut_mark(cut: bool) -> &'static str {
 
 /// The number of the line that holds byte `at`, and where it starts.
 fn line_of(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    // Most texts have no CR, and there may be a thousand findings in megabytes.
+    if !before.contains('\r') {
+        return (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    }
     let bytes = text.as_bytes();
     let (mut line, mut start) = (1, 0);
     for (i, byte) in bytes[..at].iter().enumerate() {

@@ -48,6 +48,9 @@ pub(super) fn build(
     let mut builder = Builder { pending: &pending, aliases, paths, schemas, empty: &empty, ledger };
     let mut built = Vec::with_capacity(pending.len());
     for (index, Pending { namespace, .. }) in pending.iter().enumerate() {
+        if findings.full(true) {
+            break;
+        }
         match builder.pending_instance(index, 0) {
             Ok(instance) => built.push((namespace.clone(), instance)),
             // An instance that several others refer to is wrong only once.

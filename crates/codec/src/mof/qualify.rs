@@ -101,6 +101,9 @@ impl Declarer<'_, '_> {
             }
             (None, Some(_)) => "is declared after it has been used, and does not hold",
         };
+        if self.findings.full(self.strict) {
+            return None;
+        }
         let message = format!("qualifier {} {problem}", name.text);
         let diagnostic = Diagnostic::new(self.source, name.span, message);
         let hint = "declare it once, before everything it stands on";
@@ -183,7 +186,7 @@ impl Declarer<'_, '_> {
     /// A qualifier that nobody declared: a mistake by the strict rules, else its type is that of its value.
     fn undeclared_qualifier(&mut self, schema: &Schema, one: QualifierUse<'_>) -> Option<Qualifier> {
         let name = Name::new(one.name.text);
-        if self.findings.unknown.insert(name.clone()) {
+        if self.findings.unknown.insert(name.clone()) && !self.findings.full(self.strict) {
             let message = format!("the qualifier {} is not declared", quote(one.name.text));
             let mut diagnostic = Diagnostic::new(self.source, one.name.span, message);
             let known = schema.qualifiers().map(|q| q.name.as_str());

@@ -146,3 +146,18 @@ fn arrays_of_objects_are_printed_once() {
     let schema = schema(&format!("{H} class B {{ object y[] = {value}; }};"));
     assert_eq!(read_again(&schema).declared("B"), schema.declared("B"));
 }
+
+#[test]
+fn findings_that_are_not_kept_are_not_made() {
+    // All in one line: to tell where one of them stands is to look through all before it.
+    let many = |one: &dyn Fn(usize) -> String| (0..2_500).map(one).collect::<String>();
+    let classes = many(&|n| format!("[MaxLen(1)]class A{n}{{}};"));
+    let (_, lenient) = compiled_as(&classes, false).unwrap();
+    assert_eq!(lenient.warnings.len(), 1_000);
+    assert_eq!(compiled(&classes).unwrap_err().len(), 100);
+    let missing = format!("class A {{ {} }};", many(&|n| format!("B{n} REF P{n};")));
+    assert_eq!(compiled(&missing).unwrap_err().len(), 100);
+    let wrong =
+        format!("class A {{ [Key] string K; }};{}", many(&|n| format!("instance of A {{ K = {n}; }};")));
+    assert_eq!(compiled(&wrong).unwrap_err().len(), 100);
+}
