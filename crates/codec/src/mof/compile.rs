@@ -5,6 +5,7 @@ use super::ast::{ClassItem, InstanceItem, Item, Literal, LiteralKind, Pragma, Sp
 use super::declare::Declarer;
 use super::diagnostic::{Diagnostic, MAX_ERRORS, did_you_mean, quote};
 use super::instances::{self, Pending};
+use super::limits::Ledger;
 use super::source::{LoadError, Loader, NoIncludes, Shelf, ShelfEnd, Source};
 use cimwright_cim::{ClassPath, Instance, Name, NamespaceName, ObjectPath, Schema, SchemaError};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -97,6 +98,8 @@ pub(super) struct Findings<'a> {
     pub(super) unknown: HashSet<Name>,
     /// Classes that were mentioned before they were declared, if they are.
     pub(super) mentions: Vec<Mention<'a>>,
+    /// What is counted.
+    pub(super) ledger: Ledger,
 }
 
 impl Findings<'_> {
@@ -104,6 +107,11 @@ impl Findings<'_> {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(diagnostic.warning());
         }
+    }
+
+    /// Whether an error, or else a warning, would only be thrown away. To make one costs a look at the text before it.
+    pub(super) fn full(&self, error: bool) -> bool {
+        if error { self.errors.len() >= MAX_ERRORS } else { self.warnings.len() >= MAX_WARNINGS }
     }
 
     /// An error by the strict rules, else a warning.
@@ -184,7 +192,8 @@ impl<'a: 'scope, 'c: 'scope, 'scope> Compiler<'a, 'c, 'scope, '_> {
             Some(schema) => schema,
             None => self.schemas.entry(namespace.clone()).or_default(),
         };
-        let mut declarer = Declarer { source, namespace, strict: self.strict, findings: &mut self.findings };
+        let mut declarer =
+            Declarer { source, namespace, strict: self.strict, depth: 0, findings: &mut self.findings };
         work(&mut declarer, schema)
     }
 
@@ -381,6 +390,9 @@ impl<'a: 'scope, 'c: 'scope, 'scope> Compiler<'a, 'c, 'scope, '_> {
             }
             if !told.insert((namespace.clone(), class.clone())) {
                 continue;
+            }
+            if self.findings.full(self.strict) {
+                break;
             }
             let mut diagnostic = Diagnostic::new(source, span, format!("class {class} is not declared"));
             let known = schema.map(Schema::class_names).unwrap_or_default();

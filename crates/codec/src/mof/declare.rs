@@ -1,12 +1,11 @@
 //! From class items to the model: features, their types and what they override (DSP0004 5.1).
 
 use super::ast::{
-    ArrayBounds, ClassItem, DataType, Feature, FeatureKind, Literal, LiteralKind, ParameterItem,
-    QualifierUse, Span, Word,
+    ArrayBounds, ClassItem, DataType, Feature, FeatureKind, Literal, ParameterItem, QualifierUse, Span, Word,
 };
 use super::compile::{Findings, Mention};
 use super::diagnostic::{Diagnostic, quote};
-use super::instances::value_without_aliases;
+use super::instances::DefaultPlace;
 use super::qualify::{Element, inherited_qualifier};
 use super::source::Source;
 use cimwright_cim::class;
@@ -19,6 +18,8 @@ pub(super) struct Declarer<'c, 'a> {
     pub(super) source: &'a Source,
     pub(super) namespace: &'c NamespaceName,
     pub(super) strict: bool,
+    /// How many objects the source stands in.
+    pub(super) depth: u32,
     pub(super) findings: &'c mut Findings<'a>,
 }
 
@@ -64,14 +65,17 @@ impl Declarer<'_, '_> {
         match kind {
             FeatureKind::Property { array, default } => {
                 let old: Vec<&Property> = above.iter().filter_map(|c| c.property(name.text)).collect();
-                self.check_override(&qualifiers, !old.is_empty(), above.first().copied(), name);
+                let place = override_span(&qualifiers);
                 let property =
                     self.property(schema, class, &old, (qualifiers, data_type, name), array, default);
-                class.properties.extend(property);
+                let Some(property) = property else { return };
+                let parent = above.first().copied();
+                self.check_override(&property.qualifiers, place, !old.is_empty(), parent, name);
+                class.properties.push(property);
             }
             FeatureKind::Method(parameters) => {
                 let old: Vec<&Method> = above.iter().filter_map(|c| c.method(name.text)).collect();
-                self.check_override(&qualifiers, !old.is_empty(), above.first().copied(), name);
+                let place = override_span(&qualifiers);
                 let return_type = match data_type {
                     DataType::Named(word) if word.is("void") => None,
                     DataType::Named(word) => CimType::from_keyword(word.text),
@@ -86,6 +90,8 @@ impl Declarer<'_, '_> {
                     propagated: false,
                     qualifiers: self.qualifiers(schema, qualifiers, Element::Method, &inherited),
                 };
+                let parent = above.first().copied();
+                self.check_override(&method.qualifiers, place, !old.is_empty(), parent, name);
                 for parameter in parameters {
                     if method.parameter(parameter.name.text).is_some() {
                         let message =
@@ -218,15 +224,22 @@ impl Declarer<'_, '_> {
         embedded: &mut Option<Embedded>,
         reference_class: &mut Option<Name>,
     ) {
-        let instance = class::find(qualifiers, "EmbeddedInstance").and_then(|q| q.value.as_ref()?.as_str());
-        if let Some(target) = instance {
-            *embedded = Some(Embedded::Instance);
-            *reference_class = Some(self.mention(schema, class, Word { text: target, span: name.span }));
-        } else if class::is_true(qualifiers, "EmbeddedObject") {
-            *embedded = Some(Embedded::Object);
-        } else {
-            return;
+        let Some((carried, target)) = carried(qualifiers) else { return };
+        // The type `object:CLASS` is WMI's, the qualifiers are DSP0004's: they hold.
+        if embedded.is_some()
+            && let Some(typed) = reference_class
+            && !target.is_some_and(|target| typed.is(target))
+        {
+            let said = target.map_or("any object".to_owned(), |target| format!("objects of {target}"));
+            let message = format!(
+                "{} carries objects of {typed} by its type and {said} by its qualifier: leave one of them out",
+                quote(name.text)
+            );
+            self.lenient(name.span, message);
         }
+        *embedded = Some(carried);
+        *reference_class =
+            target.map(|target| self.mention(schema, class, Word { text: target, span: name.span }));
         if cim_type != CimType::String {
             let message =
                 format!("{} carries an object and must be a string, not {cim_type}", quote(name.text));
@@ -252,17 +265,18 @@ impl Declarer<'_, '_> {
         name
     }
 
+    /// Whether the qualifier Override, whose value may be the one of its declaration, says what is done. `place` is where it stands.
     fn check_override(
         &mut self,
-        qualifiers: &[QualifierUse<'_>],
+        qualifiers: &[Qualifier],
+        place: Option<Span>,
         overrides: bool,
         parent: Option<&Class>,
         name: Word<'_>,
     ) {
-        let Some(found) = qualifiers.iter().find(|q| q.name.is("Override")) else { return };
-        let span = found.value.as_ref().map_or(found.name.span, |v| v.span);
+        let (Some(found), Some(span)) = (class::find(qualifiers, "Override"), place) else { return };
         match &found.value {
-            Some(Literal { kind: LiteralKind::String(target), .. }) => {
+            Some(Value::String(target)) => {
                 // WMI writes the class in front; DSP0004 does not. The last part is the name either way.
                 let target = target.rsplit('.').next().unwrap_or_default();
                 if !name.is(target) {
@@ -271,9 +285,9 @@ impl Declarer<'_, '_> {
                     return;
                 }
             }
-            Some(Literal { kind: LiteralKind::Null, .. }) => return,
-            // A value of another type is reported where the qualifier's type is checked.
-            _ => {}
+            None => return,
+            // Undeclared or declared of another type: it says only that something is overridden.
+            Some(_) => {}
         }
         if !overrides {
             let message = match parent {
@@ -294,7 +308,11 @@ impl Declarer<'_, '_> {
         shape: Shape,
         embedded: Option<Embedded>,
     ) -> Option<Value> {
-        let found = value_without_aliases(self.source, self.namespace, schema, literal, shape, embedded);
+        let ledger = std::mem::take(&mut self.findings.ledger);
+        let place =
+            DefaultPlace { source: self.source, namespace: self.namespace, schema, depth: self.depth };
+        let (found, ledger) = place.value(literal, shape, embedded, ledger);
+        self.findings.ledger = ledger;
         match found {
             Ok(value) => value,
             Err(diagnostic) => {
@@ -307,17 +325,37 @@ impl Declarer<'_, '_> {
     // ---- Findings
 
     pub(super) fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.errors.push(Diagnostic::new(self.source, span, message));
+        if !self.findings.full(true) {
+            self.findings.errors.push(Diagnostic::new(self.source, span, message));
+        }
     }
 
     pub(super) fn warning(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.warn(Diagnostic::new(self.source, span, message));
+        if !self.findings.full(false) {
+            self.findings.warn(Diagnostic::new(self.source, span, message));
+        }
     }
 
     /// An error by the strict rules, else a warning.
     pub(super) fn lenient(&mut self, span: Span, message: impl Into<String>) {
-        self.findings.lenient(self.strict, Diagnostic::new(self.source, span, message));
+        if self.strict { self.error(span, message) } else { self.warning(span, message) }
     }
+}
+
+/// What a string carries by its qualifiers: objects, and of which class if they are instances. A qualifier that is there and says
+/// nothing (FALSE, NULL, a value of another type) counts for nothing.
+pub(super) fn carried(qualifiers: &[Qualifier]) -> Option<(Embedded, Option<&str>)> {
+    let class = class::find(qualifiers, "EmbeddedInstance").and_then(|q| q.value.as_ref()?.as_str());
+    match class {
+        Some(class) => Some((Embedded::Instance, Some(class))),
+        None => class::is_true(qualifiers, "EmbeddedObject").then_some((Embedded::Object, None)),
+    }
+}
+
+/// Where the qualifier Override says what it says.
+fn override_span(qualifiers: &[QualifierUse<'_>]) -> Option<Span> {
+    let found = qualifiers.iter().find(|q| q.name.is("Override"))?;
+    Some(found.value.as_ref().map_or(found.name.span, |value| value.span))
 }
 
 fn type_text(cim_type: CimType, is_array: bool) -> String {

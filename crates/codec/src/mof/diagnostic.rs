@@ -14,6 +14,10 @@ pub(super) const MAX_ERRORS: usize = 100;
 /// The longest offending text that is quoted, in characters.
 const QUOTED: usize = 80;
 
+/// How much is kept of the offending text, and of its line before and after it, in characters. A file may be one line of megabytes,
+/// and have a thousand findings.
+const SHOWN: usize = 400;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -36,14 +40,16 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column, from 1, in characters.
     pub column: usize,
-    /// The offending text, up to the end of its line; empty at the end of the file.
+    /// The offending text, up to the end of its line, of which 400 characters are kept; empty at the end of the file.
     pub text: String,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The whole line, for [`Diagnostic::render`].
+    /// The line, or what is around the text if it is very long, for [`Diagnostic::render`].
     source_line: String,
+    /// Where the text begins in it, in bytes.
+    mark: usize,
 }
 
 impl Diagnostic {
@@ -52,8 +58,14 @@ impl Diagnostic {
         let start = (span.start as usize).min(body.len());
         let (line, line_start) = line_of(body, start);
         let rest = &body[line_start..];
-        let line_end = line_start + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let rest = rest.split_once('\n').map_or(rest, |(line, _)| line);
+        let line_end = line_start + rest.find('\r').unwrap_or(rest.len());
         let end = (span.end as usize).clamp(start, line_end.max(start));
+        let end = after(body, start, end);
+        let shown_from = body[line_start..start].char_indices().rev().nth(SHOWN - 1);
+        let shown_from = line_start + shown_from.map_or(0, |(at, _)| at);
+        let shown_to = after(body, end, line_end.max(end));
+        let (before, behind) = (cut_mark(shown_from > line_start), cut_mark(shown_to < line_end));
         Self {
             level: Level::Error,
             file: source.name.clone(),
@@ -62,7 +74,8 @@ impl Diagnostic {
             text: body[start..end].to_owned(),
             message: message.into(),
             hint: None,
-            source_line: body[line_start..line_end].to_owned(),
+            source_line: format!("{before}{}{behind}", &body[shown_from..shown_to]),
+            mark: before.len() + start - shown_from,
         }
     }
 
@@ -82,12 +95,7 @@ impl Diagnostic {
             Level::Error => Severity::Error,
             Level::Warning => Severity::Warning,
         };
-        let start = self
-            .source_line
-            .char_indices()
-            .nth(self.column.saturating_sub(1))
-            .map_or(self.source_line.len(), |(at, _)| at);
-        let label = Label::primary((), start..start + self.text.len());
+        let label = Label::primary((), self.mark..self.mark + self.text.len());
         let notes = self.hint.iter().map(|hint| format!("help: {hint}")).collect();
         let report =
             Report::new(severity).with_message(&self.message).with_labels(vec![label]).with_notes(notes);
@@ -149,8 +157,23 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// Where the text from `start` ends if no more than what is shown may be taken of it, and nothing after `end`.
+fn after(body: &str, start: usize, end: usize) -> usize {
+    body[start..end].char_indices().nth(SHOWN).map_or(end, |(at, _)| start + at)
+}
+
+/// What stands for the part of a line that is not shown.
+fn cut_mark(cut: bool) -> &'static str {
+    if cut { "…" } else { "" }
+}
+
 /// The number of the line that holds byte `at`, and where it starts.
 fn line_of(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    // Most texts have no CR, and there may be a thousand findings in megabytes.
+    if !before.contains('\r') {
+        return (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    }
     let bytes = text.as_bytes();
     let (mut line, mut start) = (1, 0);
     for (i, byte) in bytes[..at].iter().enumerate() {
@@ -191,6 +214,10 @@ impl<'a> Files<'a> for OneLine<'_> {
         Ok(self.0.line)
     }
 
+    fn column_number(&'a self, (): (), _line: usize, _byte: usize) -> Result<usize, FilesError> {
+        Ok(self.0.column)
+    }
+
     fn line_range(&'a self, (): (), _line: usize) -> Result<Range<usize>, FilesError> {
         Ok(0..self.0.source_line.len())
     }
@@ -224,6 +251,23 @@ mod tests {
             text,
             "error: wrong\n  ┌─ x.mof:2:2\n  │\n2 │     uint9 A;\n  │     ^^^^^\n  │\n  = help: use uint8\n\n"
         );
+    }
+
+    #[test]
+    fn of_a_very_long_line_only_what_is_around_is_shown() {
+        let text = format!("{}WRONG{}\n", "é".repeat(100_000), " after".repeat(100_000));
+        let d = at(&text, 200_000, 200_005);
+        assert_eq!((d.line, d.column, d.text.as_str()), (1, 100_001, "WRONG"));
+        let rendered = d.render();
+        assert!(rendered.len() < 5_000, "{}", rendered.len());
+        assert!(rendered.contains("x.mof:1:100001") && rendered.contains("éWRONG after"), "{rendered}");
+        // The mark is under the word.
+        let mut lines = rendered.lines().skip(3);
+        let column = lines.next().and_then(|l| l.find("WRONG").map(|at| l[..at].chars().count()));
+        let mark = lines.next().and_then(|l| l.find("^^^^^").map(|at| l[..at].chars().count()));
+        assert_eq!(column, mark, "{rendered}");
+        let d = at(&text, 200_000, 700_000);
+        assert_eq!(d.text.chars().count(), SHOWN);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::ast::{InstanceItem, Item, Literal, LiteralKind, Span, Word};
 use super::compile::{Findings, Schemas};
 use super::declare::{Declarer, Shape};
 use super::diagnostic::{Diagnostic, did_you_mean, quote};
+use super::limits::{Ledger, MAX_DEPTH, TOO_MUCH, instance_weight, levels, path_levels, path_weight, weight};
 use super::literal::scalar;
 use super::parser::parse_all;
 use super::source::Source;
@@ -13,9 +14,6 @@ use cimwright_cim::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// How far aliases may lead to aliases, and embedded instances hold embedded instances.
-const MAX_DEPTH: u32 = 32;
 
 /// An instance declaration and where it belongs.
 pub(super) struct Pending<'a> {
@@ -46,9 +44,13 @@ pub(super) fn build(
     }
     let empty = Schema::new();
     let paths = vec![PathState::Unknown; pending.len()];
-    let mut builder = Builder { pending: &pending, aliases, paths, schemas, empty: &empty };
+    let ledger = std::mem::take(&mut findings.ledger);
+    let mut builder = Builder { pending: &pending, aliases, paths, schemas, empty: &empty, ledger };
     let mut built = Vec::with_capacity(pending.len());
     for (index, Pending { namespace, .. }) in pending.iter().enumerate() {
+        if findings.full(true) {
+            break;
+        }
         match builder.pending_instance(index, 0) {
             Ok(instance) => built.push((namespace.clone(), instance)),
             // An instance that several others refer to is wrong only once.
@@ -59,25 +61,38 @@ pub(super) fn build(
     built
 }
 
-/// The default of a property, which cannot name an alias.
-pub(super) fn value_without_aliases(
-    source: &Source,
-    namespace: &NamespaceName,
-    schema: &Schema,
-    literal: Literal<'_>,
-    shape: Shape,
-    embedded: Option<Embedded>,
-) -> Found<Option<Value>> {
-    let schemas = Schemas::new();
-    let mut builder = Builder {
-        pending: &[],
-        aliases: HashMap::new(),
-        paths: Vec::new(),
-        schemas: &schemas,
-        empty: schema,
-    };
-    let place = Place { at: At { source, outer: None }, namespace, schema };
-    builder.value(place, literal, shape, embedded, 0)
+/// Where the default of a property stands, which cannot name an alias.
+pub(super) struct DefaultPlace<'d> {
+    pub(super) source: &'d Source,
+    pub(super) namespace: &'d NamespaceName,
+    pub(super) schema: &'d Schema,
+    /// How many objects the source stands in.
+    pub(super) depth: u32,
+}
+
+impl DefaultPlace<'_> {
+    /// The value, and the ledger as it is then.
+    pub(super) fn value(
+        self,
+        literal: Literal<'_>,
+        shape: Shape,
+        embedded: Option<Embedded>,
+        ledger: Ledger,
+    ) -> (Found<Option<Value>>, Ledger) {
+        let Self { source, namespace, schema, depth } = self;
+        let schemas = Schemas::new();
+        let mut builder = Builder {
+            pending: &[],
+            aliases: HashMap::new(),
+            paths: Vec::new(),
+            schemas: &schemas,
+            empty: schema,
+            ledger,
+        };
+        let place = Place { at: At { source, outer: None }, namespace, schema };
+        let found = builder.value(place, literal, shape, embedded, depth);
+        (found, builder.ledger)
+    }
 }
 
 /// Makes a value of a literal: `one` is asked for each element of an array, or for the literal itself.
@@ -163,6 +178,7 @@ struct Builder<'p, 'a> {
     schemas: &'p Schemas,
     /// Stands in for namespaces that have no schema.
     empty: &'p Schema,
+    ledger: Ledger,
 }
 
 impl<'p> Builder<'p, '_> {
@@ -212,6 +228,9 @@ impl<'p> Builder<'p, '_> {
                 path.keys.push(KeyBinding { name: key.name.clone(), value });
             }
         }
+        if path_levels(&path) > MAX_DEPTH {
+            return Err(place.at.wrong(item.class.span, keys_too_deep()));
+        }
         Ok(Arc::new(path))
     }
 
@@ -238,7 +257,16 @@ impl<'p> Builder<'p, '_> {
             instance.properties.push(with_value(declared, value));
         }
         for declared in &class.properties {
-            if declared.value.is_some() && instance.property(declared.name.as_str()).is_none() {
+            if let Some(value) = &declared.value
+                && instance.property(declared.name.as_str()).is_none()
+            {
+                if declared.embedded.is_some() && depth + levels(value) > MAX_DEPTH {
+                    let message = format!("with the default of {}, {}", declared.name, embedded_too_deep());
+                    return Err(place.at.wrong(item.class.span, message));
+                }
+                if depth > 0 && !self.ledger.copy(weight(value)) {
+                    return Err(place.at.wrong(item.class.span, TOO_MUCH));
+                }
                 instance.properties.push(with_value(declared, declared.value.clone()));
             }
         }
@@ -269,7 +297,8 @@ impl<'p> Builder<'p, '_> {
         let span = literal.span;
         let leads_on = embedded.is_some() || matches!(literal.kind, LiteralKind::Alias(_));
         if leads_on && depth == MAX_DEPTH {
-            return Err(place.at.wrong(span, "aliases and embedded instances lead too deep"));
+            let message = if embedded.is_some() { embedded_too_deep() } else { keys_too_deep() };
+            return Err(place.at.wrong(span, message));
         }
         match literal.kind {
             LiteralKind::Alias(alias) => {
@@ -313,11 +342,21 @@ impl<'p> Builder<'p, '_> {
         };
         let path = match target {
             Target::Instance(index) if embedded.is_some() => {
-                let place = self.place(index);
-                let instance = self.instance(place, &self.pending[index].item, depth + 1)?;
+                let there = self.place(index);
+                let instance = self.instance(there, &self.pending[index].item, depth + 1)?;
+                if !self.ledger.copy(instance_weight(&instance)) {
+                    return Err(place.at.wrong(alias.span, TOO_MUCH));
+                }
                 return Ok(Some(Value::Instance(Box::new(instance))));
             }
-            Target::Instance(index) => ObjectPath::Instance((*self.path(index, depth + 1)?).clone()),
+            Target::Instance(index) => {
+                let path = self.path(index, depth + 1)?;
+                // Most paths are short and lead nowhere else.
+                if path_levels(&path) > 1 && !self.ledger.copy(path_weight(&path)) {
+                    return Err(place.at.wrong(alias.span, TOO_MUCH));
+                }
+                ObjectPath::Instance((*path).clone())
+            }
             Target::Class(path) => path,
         };
         if cim_type == CimType::Reference {
@@ -329,6 +368,10 @@ impl<'p> Builder<'p, '_> {
 
     /// The object whose MOF a string holds (DSP0004 annex on embedded objects).
     fn embedded_text(&mut self, place: Place<'_>, text: &str, span: Span, depth: u32) -> Found<Value> {
+        // What stands in an alias or a default is read each time it is named.
+        if depth > 0 && !self.ledger.copy(text.len()) {
+            return Err(place.at.wrong(span, TOO_MUCH));
+        }
         let inner = Source::new("", text);
         // Strings in strings in strings: what is told is where the outermost stands.
         let outer = place.at.outer.unwrap_or((place.at.source, span));
@@ -343,11 +386,18 @@ impl<'p> Builder<'p, '_> {
                 Ok(Value::Instance(Box::new(self.instance(place, &item, depth + 1)?)))
             }
             (Some(Item::Class(item)), true) => {
-                let mut findings = Findings::default();
+                let ledger = std::mem::take(&mut self.ledger);
+                let mut findings = Findings { ledger, ..Findings::default() };
                 let Place { namespace, schema, .. } = place;
-                let mut declarer =
-                    Declarer { source: &inner, namespace, strict: false, findings: &mut findings };
+                let mut declarer = Declarer {
+                    source: &inner,
+                    namespace,
+                    strict: false,
+                    depth: depth + 1,
+                    findings: &mut findings,
+                };
                 let class = declarer.class(schema, item);
+                self.ledger = findings.ledger;
                 match findings.errors.first() {
                     Some(first) => Err(Box::new(embedded_mistake(outer.0, outer.1, first))),
                     None => Ok(Value::Class(Box::new(class))),
@@ -366,6 +416,14 @@ fn class_of<'t>(place: Place<'t>, word: Word<'_>) -> Found<&'t Arc<Class>> {
         diagnostic.hint = did_you_mean(word.text, known);
         diagnostic
     })
+}
+
+fn embedded_too_deep() -> String {
+    format!("objects are embedded too deep: at most {MAX_DEPTH} may stand one in the other")
+}
+
+fn keys_too_deep() -> String {
+    format!("the keys lead too deep: at most {MAX_DEPTH} instances may be identified one by the other")
 }
 
 fn shape(property: &Property) -> Shape {

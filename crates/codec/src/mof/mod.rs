@@ -2,7 +2,8 @@
 //!
 //! The way of a text: `lexer` cuts it into tokens, `parser` makes [`ast`] items whose text borrows from the source,
 //! `compile` takes the items of all sources in order (following `#pragma include`; `ahead` reads what is included on all processors), `declare` and `qualify` turn class and
-//! qualifier declarations into the model, `instances` does the same for instances once all classes are known.
+//! qualifier declarations into the model, `instances` does the same for instances once all classes are known; `limits` keeps small texts
+//! from becoming large ones.
 //! [`print_class`] and its siblings go the other way.
 //!
 //! Nothing here reads files: the caller hands over texts, and a [`Loader`] for what they include.
@@ -15,6 +16,7 @@ mod declare;
 mod diagnostic;
 mod instances;
 mod lexer;
+mod limits;
 mod literal;
 mod parser;
 mod print;

@@ -1,7 +1,7 @@
 //! The model as MOF. What is printed compiles to what it was printed from.
 
+use super::declare::carried;
 use crate::uri;
-use cimwright_cim::class;
 use cimwright_cim::{
     CimType, Class, Embedded, Flavor, Instance, Method, Name, Property, Qualifier, QualifierDeclaration,
     QualifierScope, Schema, Scopes, Value,
@@ -18,28 +18,28 @@ const LINE: usize = 100;
 ///
 /// With the schema at hand, qualifiers show only those flavors that differ from their declaration.
 pub fn print_class(class: &Class, schema: Option<&Schema>) -> String {
-    let mut printer = Printer { out: String::with_capacity(1024), schema };
+    let mut printer = Printer::new(1024, schema);
     printer.class(class);
     printer.out
 }
 
 /// A qualifier declaration as MOF.
 pub fn print_qualifier(declaration: &QualifierDeclaration) -> String {
-    let mut printer = Printer { out: String::with_capacity(128), schema: None };
+    let mut printer = Printer::new(128, None);
     printer.qualifier_declaration(declaration);
     printer.out
 }
 
 /// An instance as MOF, without its path. Embedded objects become strings that hold their MOF.
 pub fn print_instance(instance: &Instance) -> String {
-    let mut printer = Printer { out: String::with_capacity(512), schema: None };
+    let mut printer = Printer::new(512, None);
     printer.instance(instance);
     printer.out
 }
 
 /// A whole schema as MOF: the qualifier declarations by name, then the classes in the order they were added.
 pub fn print_schema(schema: &Schema) -> String {
-    let mut printer = Printer { out: String::with_capacity(64 * 1024), schema: Some(schema) };
+    let mut printer = Printer::new(64 * 1024, Some(schema));
     for declaration in schema.qualifiers() {
         printer.qualifier_declaration(declaration);
     }
@@ -53,9 +53,16 @@ pub fn print_schema(schema: &Schema) -> String {
 struct Printer<'a> {
     out: String,
     schema: Option<&'a Schema>,
+    /// Whether this becomes the text of a string. Its own strings are written so that what the quotes of the one around them do to
+    /// them adds to their length and does not double it, and on one line.
+    embedded: bool,
 }
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
+    fn new(capacity: usize, schema: Option<&'a Schema>) -> Self {
+        Self { out: String::with_capacity(capacity), schema, embedded: false }
+    }
+
     fn class(&mut self, class: &Class) {
         self.qualifiers(&class.qualifiers, 0);
         self.words(&["class ", class.name.as_str()]);
@@ -128,8 +135,7 @@ impl Printer<'_> {
             self.words(&[target.map_or("object", Name::as_str), " REF"]);
             return;
         }
-        let said = class::find(qualifiers, "EmbeddedInstance").is_some()
-            || class::find(qualifiers, "EmbeddedObject").is_some();
+        let said = carried(qualifiers).is_some();
         match (embedded, target) {
             // An object that no qualifier speaks of was declared in WMI's way.
             (Some(Embedded::Instance), Some(target)) if !said => self.words(&["object:", target.as_str()]),
@@ -239,9 +245,9 @@ impl Printer<'_> {
             }
             Value::Reference(path) => self.string(&uri::to_text(path), indent),
             Value::Instance(instance) | Value::InstanceText(instance) => {
-                self.string(&print_instance(instance), indent);
+                self.object(|inner| inner.instance(instance), indent);
             }
-            Value::Class(class) => self.string(&print_class(class, self.schema), indent),
+            Value::Class(class) => self.object(|inner| inner.class(class), indent),
             Value::Array(items) => self.array(items, indent),
             integer => {
                 let _ = write!(self.out, "{}", integer.as_i128().unwrap_or_default());
@@ -256,20 +262,25 @@ impl Printer<'_> {
             let (element, line) = (self.out.len(), self.line_start());
             self.value(item.as_ref(), indent + 2);
             if self.out.len() - line > LINE && element - line > indent {
-                self.out.truncate(element - 1);
-                self.out.push('\n');
-                self.indent(indent);
-                self.value(item.as_ref(), indent + 2);
+                // Instead of the space before it.
+                self.out.replace_range(element - 1..element, &format!("\n{:indent$}", ""));
             }
         }
         self.out.push_str(" }");
+    }
+
+    /// An object as a string that holds its MOF.
+    fn object(&mut self, write: impl FnOnce(&mut Self), indent: usize) {
+        let mut inner = Self { embedded: true, ..Self::new(512, self.schema) };
+        write(&mut inner);
+        self.string(&inner.out, indent);
     }
 
     /// A string, split after spaces where it is long.
     fn string(&mut self, text: &str, indent: usize) {
         let mut rest = text;
         loop {
-            let piece = first_piece(rest);
+            let piece = if self.embedded { rest } else { first_piece(rest) };
             self.out.push('"');
             for c in piece.chars() {
                 self.character(c, '"');
@@ -291,13 +302,13 @@ impl Printer<'_> {
             '\n' => self.out.push_str("\\n"),
             '\u{c}' => self.out.push_str("\\f"),
             '\r' => self.out.push_str("\\r"),
-            '\\' => self.out.push_str("\\\\"),
-            c if c == quote => {
+            '\\' if !self.embedded => self.out.push_str("\\\\"),
+            c if c == quote && !self.embedded => {
                 self.out.push('\\');
                 self.out.push(c);
             }
             // Four digits, so that what follows cannot be taken for more of them.
-            c if c < ' ' || c == '\u{7f}' => {
+            c if c < ' ' || c == '\u{7f}' || c == '\\' || c == quote => {
                 let _ = write!(self.out, "\\x{:04X}", u32::from(c));
             }
             c => self.out.push(c),

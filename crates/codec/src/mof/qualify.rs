@@ -1,9 +1,10 @@
 //! Qualifiers: their declarations, and the values that stand on elements (DSP0004 5.6.3).
 
-use super::ast::{Flavors, Literal, LiteralKind, QualifierItem, QualifierUse};
+use super::ast::{Flavors, Literal, LiteralKind, QualifierItem, QualifierUse, Word};
 use super::declare::{Declarer, Shape};
 use super::diagnostic::{Diagnostic, did_you_mean, quote};
 use super::instances::{At, convert};
+use super::limits::Use;
 use super::literal::scalar;
 use cimwright_cim::class;
 use cimwright_cim::{
@@ -31,10 +32,14 @@ impl Declarer<'_, '_> {
         let known = schema.qualifier(item.name.text);
         let Some(type_name) = item.type_name else {
             // WMI's short form. Without a declaration to change it has no effect that could be kept.
-            return known.map(|known| {
-                let flavor = overlay(known.flavor, item.flavors);
-                QualifierDeclaration { flavor, ..known.clone() }
-            });
+            let known = known?;
+            let flavor = overlay(known.flavor, item.flavors);
+            return self.settled(
+                Some(known),
+                QualifierDeclaration { flavor, ..known.clone() },
+                item.name,
+                true,
+            );
         };
         let cim_type = match CimType::from_keyword(type_name.text) {
             Some(cim_type) if cim_type != CimType::Reference => cim_type,
@@ -58,11 +63,52 @@ impl Declarer<'_, '_> {
             scopes: item.scopes,
             flavor: overlay(Flavor::default(), item.flavors),
         };
-        if known.is_some_and(|known| *known != declaration) {
-            let message = format!("qualifier {} is declared again, differently", item.name.text);
-            self.warning(item.name.span, message);
+        self.settled(known, declaration, item.name, false)
+    }
+
+    /// The declaration if it changes anything. What has been used before stays as it was then: the elements have been made by it, and
+    /// a reader of the whole finds the declarations first. `short` is WMI's form, which is there to change.
+    fn settled(
+        &mut self,
+        known: Option<&QualifierDeclaration>,
+        declaration: QualifierDeclaration,
+        name: Word<'_>,
+        short: bool,
+    ) -> Option<QualifierDeclaration> {
+        // In whatever case: the first spelling stays.
+        if known == Some(&declaration) {
+            return None;
         }
-        Some(declaration)
+        let problem = match (known, self.findings.ledger.qualifier_use(self.namespace, name.text)) {
+            (None, None) => return Some(declaration),
+            // What was made of the uses is what the declaration would have made of them.
+            (None, Some(Use::Undeclared { spelling, shape }))
+                if spelling.as_str() == name.text
+                    && (shape.cim_type, shape.is_array) == (declaration.cim_type, declaration.is_array)
+                    && declaration.flavor == Flavor::default() =>
+            {
+                return Some(declaration);
+            }
+            (Some(_), None) => {
+                if !short {
+                    let message = format!("qualifier {} is declared again, differently", name.text);
+                    self.warning(name.span, message);
+                }
+                return Some(declaration);
+            }
+            (Some(_), Some(_)) => {
+                "is declared again, differently, after it has been used; the first declaration holds"
+            }
+            (None, Some(_)) => "is declared after it has been used, and does not hold",
+        };
+        if self.findings.full(self.strict) {
+            return None;
+        }
+        let message = format!("qualifier {} {problem}", name.text);
+        let diagnostic = Diagnostic::new(self.source, name.span, message);
+        let hint = "declare it once, before everything it stands on";
+        self.findings.lenient(self.strict, diagnostic.hint(hint));
+        None
     }
 
     // ---- Qualifiers
@@ -82,11 +128,13 @@ impl Declarer<'_, '_> {
                 self.error(name.span, format!("the qualifier {} stands here twice", quote(name.text)));
                 continue;
             }
-            let qualifier = match schema.qualifier(name.text) {
+            let declaration = schema.qualifier(name.text);
+            let qualifier = match declaration {
                 Some(declaration) => self.declared_qualifier(declaration, one, element),
                 None => self.undeclared_qualifier(schema, one),
             };
             let Some(qualifier) = qualifier else { continue };
+            self.findings.ledger.note_use(self.namespace, &qualifier, declaration.is_some());
             let before = inherited_qualifier(inherited, qualifier.name.as_str());
             if let Some(before) = before
                 && !before.flavor.overridable
@@ -138,7 +186,7 @@ impl Declarer<'_, '_> {
     /// A qualifier that nobody declared: a mistake by the strict rules, else its type is that of its value.
     fn undeclared_qualifier(&mut self, schema: &Schema, one: QualifierUse<'_>) -> Option<Qualifier> {
         let name = Name::new(one.name.text);
-        if self.findings.unknown.insert(name.clone()) {
+        if self.findings.unknown.insert(name.clone()) && !self.findings.full(self.strict) {
             let message = format!("the qualifier {} is not declared", quote(one.name.text));
             let mut diagnostic = Diagnostic::new(self.source, one.name.span, message);
             let known = schema.qualifiers().map(|q| q.name.as_str());

@@ -1,6 +1,7 @@
 //! Tests of the whole way from text to model and back.
 
 mod accepted;
+mod bounds;
 mod instances;
 mod refused;
 mod roundtrip;

@@ -1,6 +1,6 @@
 //! What must be refused, and where the finger points.
 
-use super::super::{EmbeddedFiles, LoadError, Schemas, Source, compile, parse};
+use super::super::{Diagnostic, EmbeddedFiles, LoadError, Schemas, Source, compile, parse};
 use super::{compiled, compiled_as, options};
 
 /// Asserts that `text` is refused with exactly one mistake at line and column, about `offending`, with `message`.
@@ -89,6 +89,14 @@ fn qualifiers() {
     refused("Qualifier Q : uint8 = 300, Scope(any);", 1, 23, "300", "out of the range");
     let text = "class A { [Key] string K; }; class X : A { [Override(\"K\"), Key(false)] string K; };";
     refused(text, 1, 60, "Key", "cannot change");
+    let used = "Qualifier Q : uint8, Scope(any);\n[Q(5)] class X { };\n";
+    let again = "is declared again, differently, after it has been used; the first declaration holds";
+    refused(&format!("{used}Qualifier q : string, Scope(any);"), 3, 11, "q", again);
+    refused(&format!("{used}Qualifier Q : uint8 = 1, Scope(any);"), 3, 11, "Q", again);
+    refused(&format!("{used}Qualifier Q : Translatable;"), 3, 11, "Q", again);
+    let inside = "class X { object o = \"[Q] class Z {};\"; };\nQualifier Q : boolean, Scope(class);";
+    assert!(compiled(inside).is_ok(), "the same would have come of it");
+    refused(&inside.replace("boolean", "string"), 2, 11, "Q", "is declared after it has been used");
     // One word about each unknown qualifier, with what was probably meant.
     let found = compiled("[Abstrakt] class X { }; [Abstrakt] class Y { };").unwrap_err();
     assert_eq!(found.len(), 1);
@@ -112,12 +120,34 @@ fn classes() {
     refused("class X { [EmbeddedObject] uint8 E; };", 1, 34, "E", "must be a string");
     refused("class A { }; class X : A { [Override(\"P\")] string P; };", 1, 38, "\"P\"", "A has no 'P'");
     refused("class X { [Override(\"Q\")] string P; };", 1, 21, "\"Q\"", "P can only override P");
+    let default = "Qualifier Override : string = \"y\", Scope(any); class A { string x; };\n";
+    let found = compile_alone(&format!("{default}class B : A {{ [Override] string X; }};"));
+    assert_eq!((found.line, found.text.as_str()), (2, "Override"));
+    assert_eq!(found.message, "X can only override X, not 'y'");
+    let two = "'P' carries objects of X by its type and any object by its qualifier";
+    refused("class X { [EmbeddedObject] object:X P; };", 1, 37, "P", two);
+    refused(
+        "class A {}; class X { [EmbeddedInstance(\"A\")] object:X P; };",
+        1,
+        56,
+        "P",
+        "and objects of A by",
+    );
     // Classes that wait for each other: each is told.
     let found = compiled("class A : B { }; class B : A { };").unwrap_err();
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|d| d.message.contains("its own ancestor")));
     // What waits for a class that is missing itself is not told.
     refused("class B : A { };\nclass C : B { };", 1, 11, "A", "superclass A of B");
+}
+
+/// The one mistake of a text that declares its own qualifiers.
+#[track_caller]
+fn compile_alone(text: &str) -> Diagnostic {
+    let source = Source::new("x", text);
+    let mut found = compile(&[source], &EmbeddedFiles(&[]), &mut Schemas::new(), &options(true)).unwrap_err();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found.remove(0)
 }
 
 #[test]
@@ -180,6 +210,9 @@ fn the_lenient_rules_warn_of_what_the_strict_ones_refuse() {
         "class X { Y REF R; };",
         "class X { [Override(\"P\")] string P; };",
         "[New] class X { };",
+        "class X { [EmbeddedObject] object:X P; };",
+        "[MaxLen(5)] class X { };",
+        "[Deprecated{\"a\"}] class X { }; Qualifier Deprecated : string, Scope(any);",
     ] {
         assert!(compiled_as(text, true).is_err(), "{text}");
         let (schema, compiled) = compiled_as(text, false).unwrap();

@@ -71,6 +71,89 @@ fn instances_survive_printing() {
     assert_eq!(second.instances, first.instances, "{printed}");
 }
 
+/// What a text declares, printed and read again by the same rules.
+#[track_caller]
+fn survives(text: &str, strict: bool) -> Schema {
+    let compiled = |text: &str| {
+        let options = Options { default_namespace: namespace(), strict };
+        let mut schemas = Schemas::new();
+        match compile(&[Source::new("x", text)], &NoIncludes, &mut schemas, &options) {
+            Ok(_) => schemas.remove(&namespace()).unwrap(),
+            Err(found) => panic!("{}{text}", found[0].render()),
+        }
+    };
+    let schema = compiled(text);
+    let printed = print_schema(&schema);
+    let again = compiled(&printed);
+    assert_same(&again, &schema);
+    for name in schema.class_names() {
+        // In the same spelling too.
+        let [one, other] = [&again, &schema].map(|s| format!("{:?}", s.declared(name.as_str())));
+        assert_eq!(one, other, "{printed}");
+    }
+    schema
+}
+
+#[test]
+fn an_embedding_qualifier_that_says_nothing_hides_no_type() {
+    for text in [
+        "Qualifier EmbeddedObject : boolean, Scope(any); class A { [EmbeddedObject(false)] object P; };",
+        "Qualifier EmbeddedObject : boolean, Scope(any); class A { void M([EmbeddedObject(false)] object P); };",
+        "Qualifier EmbeddedInstance : string, Scope(any); class A { [EmbeddedInstance(NULL)] object:A P; };",
+        "Qualifier EmbeddedInstance : string[], Scope(any); class A { [EmbeddedInstance{\"A\"}] object P; };",
+        "Qualifier EmbeddedObject : uint8, Scope(any); class A { [EmbeddedObject(1)] object P; };",
+    ] {
+        let schema = survives(text, true);
+        let class = schema.declared("A").unwrap();
+        let embedded =
+            class.properties.first().map_or_else(|| class.methods[0].parameters[0].embedded, |p| p.embedded);
+        assert!(embedded.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn flavors_in_objects_in_objects_survive() {
+    for (declared, stated) in
+        [("Restricted", "ToSubclass"), ("ToInstance", "NotToInstance"), ("Translatable", "Restricted")]
+    {
+        survives(
+            &format!(
+                "Qualifier F : boolean, Scope(any), Flavor({declared}); class H {{ object o; }};
+                 class B {{ object Y = instance of H {{ o = \"[F : {stated}] class Z {{}};\"; }}; }};"
+            ),
+            true,
+        );
+    }
+}
+
+#[test]
+fn what_is_declared_after_its_use_changes_nothing() {
+    for (text, kept) in [
+        // What declares the same is the same, in the first spelling.
+        ("Qualifier f : boolean, Scope(any); [f] class A {}; Qualifier F : boolean, Scope(any);", true),
+        ("Qualifier F : uint8, Scope(any); [F(5)] class A {}; Qualifier F : string, Scope(any);", true),
+        ("Qualifier F : uint8, Scope(any); [F(5)] class A {}; Qualifier F : uint8, Scope(method);", true),
+        ("Qualifier F : boolean, Scope(any); [F] class A {}; Qualifier F : Translatable;", true),
+        (
+            "Qualifier F : boolean, Scope(any); class A { object o = \"[F] class Z {};\"; }; Qualifier F : Translatable;",
+            true,
+        ),
+        ("[F] class A {}; Qualifier F : boolean, Scope(any), Flavor(Translatable);", false),
+        ("[F(5)] class A {}; Qualifier F : string, Scope(any);", false),
+        ("[f] class A {}; Qualifier F : boolean, Scope(any);", false),
+        ("[F] class A {}; [f] class B {}; Qualifier F : boolean, Scope(any);", false),
+        ("[F : Restricted] class A {}; Qualifier F : boolean, Scope(any);", false),
+        // Nothing else would have come of the use.
+        ("[F] class A {}; Qualifier F : boolean, Scope(any);", true),
+        ("[F{\"a\"}] class A {}; Qualifier F : string[], Scope(any); [F(\"b\")] class B {};", true),
+        // Superclasses come later and their subclasses wait: only then is the qualifier used.
+        ("[F(5)] class B : A {}; Qualifier F : uint8, Scope(any); class A {};", true),
+    ] {
+        let schema = survives(text, false);
+        assert_eq!(schema.qualifier("F").is_some(), kept, "{text}");
+    }
+}
+
 fn any_name() -> impl Strategy<Value = String> {
     "[A-Za-z_\u{e9}][A-Za-z0-9_]{0,8}"
 }
