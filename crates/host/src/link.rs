@@ -10,7 +10,7 @@ use cimwright_sdk::process::wire::{WireCimError, WireInstance, WireValue, WireWi
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -59,6 +59,8 @@ pub(crate) struct Link {
     name: String,
     next: AtomicU64,
     out: mpsc::Sender<Vec<u8>>,
+    /// How many messages were written to its socket.
+    sent: AtomicU64,
     /// The calls without an answer; `None` when there will be no more answers.
     waiting: Mutex<Option<HashMap<u64, Waiting>>>,
     ending: watch::Sender<Option<Ending>>,
@@ -133,17 +135,8 @@ impl Greeted {
     ) -> Arc<Link> {
         let (from, to) = self.started.stream.into_split();
         let (out, queue) = mpsc::channel(QUEUE);
-        let link = Arc::new(Link {
-            name: name.to_owned(),
-            next: AtomicU64::new(1),
-            out,
-            waiting: Mutex::new(Some(HashMap::new())),
-            ending: watch::Sender::new(None),
-            condemned: Mutex::default(),
-            kill: Notify::new(),
-            proved: AtomicBool::new(false),
-        });
-        tokio::spawn(write(to, messages.concat(), queue));
+        let link = Arc::new(Link::new(name, out));
+        tokio::spawn(write(Arc::downgrade(&link), to, messages.concat(), queue));
         let reader = Reader { link: Arc::clone(&link), alerts, allowed };
         tokio::spawn(reader.live(from, self.started.child, self.started.last_words));
         link
@@ -151,6 +144,20 @@ impl Greeted {
 }
 
 impl Link {
+    fn new(name: &str, out: mpsc::Sender<Vec<u8>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            next: AtomicU64::new(1),
+            out,
+            sent: AtomicU64::new(0),
+            waiting: Mutex::new(Some(HashMap::new())),
+            ending: watch::Sender::new(None),
+            condemned: Mutex::default(),
+            kill: Notify::new(),
+            proved: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it takes no more calls.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().is_none()
@@ -184,6 +191,11 @@ impl Link {
         let is_step = matches!(operation, Operation::Run { .. } | Operation::Undo { .. });
         let message = ToProvider::Call(Call { id, context, operation });
         let frame = frame::encode(&message).map_err(|e| errors::too_long(&self.name, e.to_string()))?;
+        // The wait for room comes before the call is known: one that is given up meanwhile was never sent, so that there is nothing
+        // to cancel and no answer to expect.
+        let Ok(room) = self.out.reserve().await else {
+            return Err(self.reason(what).await);
+        };
         let (sender, events) = mpsc::channel(EVENTS);
         let known = match self.lock().as_mut() {
             Some(waiting) => {
@@ -197,10 +209,28 @@ impl Link {
         }
         let conversation =
             Conversation { link: Arc::clone(self), id, what: what.to_owned(), events, answered: false };
-        if self.out.send(frame).await.is_err() {
-            return Err(self.reason(what).await);
-        }
+        room.send(frame);
         Ok(conversation)
+    }
+
+    /// How many messages the process has been sent. While there is no room, a number that stays the same means that it does not read.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ends the process if it goes on to read nothing of what waits for it, for as long as a cancelled call may take.
+    pub(crate) fn end_unless_it_listens(self: &Arc<Self>) {
+        let (link, before) = (Arc::clone(self), self.sent());
+        tokio::spawn(async move {
+            tokio::time::sleep(CANCEL_GRACE).await;
+            if link.sent() == before {
+                link.end_for_not_listening();
+            }
+        });
+    }
+
+    fn end_for_not_listening(&self) {
+        self.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
     }
 
     /// Ends the process for this reason.
@@ -323,7 +353,7 @@ impl Drop for Conversation {
                 link.over(id).await;
             });
             if listened.await.is_err() {
-                link.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
+                link.end_for_not_listening();
             }
         });
     }
@@ -463,16 +493,56 @@ impl Reader {
     }
 }
 
-async fn write(mut to: OwnedWriteHalf, first: Vec<u8>, mut queue: mpsc::Receiver<Vec<u8>>) {
+/// Writes what is in the queue. It does not keep the link, whose end is what closes the queue.
+async fn write(link: Weak<Link>, mut to: OwnedWriteHalf, first: Vec<u8>, mut queue: mpsc::Receiver<Vec<u8>>) {
     let mut frame = first;
     loop {
         // A broken connection is noticed by the reader.
         if to.write_all(&frame).await.is_err() {
             return;
         }
+        if let Some(link) = link.upgrade() {
+            link.sent.fetch_add(1, Ordering::Relaxed);
+        }
         match queue.recv().await {
             Some(next) => frame = next,
             None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cimwright_cim::InstancePath;
+
+    fn get() -> Operation {
+        Operation::Get { path: (&InstancePath::new(None, "X")).into() }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_before_it_was_sent_costs_the_process_nothing() {
+        let (out, mut queue) = mpsc::channel(QUEUE);
+        let link = Arc::new(Link::new("x", out));
+        let mut sent = Vec::new();
+        for _ in 0..QUEUE {
+            sent.push(link.call(None, get(), "a call").await.unwrap());
+        }
+        for _ in 0..10 {
+            let unsent = tokio::time::timeout(Duration::from_millis(5), link.call(None, get(), "a call"));
+            assert!(unsent.await.is_err(), "there is no room");
+        }
+        assert_eq!(link.lock().as_ref().unwrap().len(), QUEUE, "nobody waits for what was not sent");
+        for _ in 0..QUEUE {
+            let frame = queue.recv().await.unwrap();
+            let text = String::from_utf8_lossy(&frame[4..]).into_owned();
+            assert!(text.starts_with("{\"call\""), "{text}");
+        }
+        assert!(queue.try_recv().is_err(), "what was not sent is not cancelled");
+        // One that was sent is another matter: its answer is still to come.
+        drop(sent.pop());
+        let cancel = String::from_utf8(queue.recv().await.unwrap().split_off(4)).unwrap();
+        assert!(cancel.starts_with("{\"cancel\""), "{cancel}");
+        assert_eq!(link.lock().as_ref().unwrap().len(), QUEUE);
     }
 }

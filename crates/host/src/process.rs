@@ -183,10 +183,16 @@ impl Inner {
     ) -> Result<Conversation, ErrorDetail> {
         let link = self.link().await?;
         let limit = self.settings.call_timeout;
-        // Its queue may be full, when it does not read. The call is then cancelled, and the process ended if that is not heard either.
+        let before = link.sent();
         match tokio::time::timeout(limit, link.call(context, operation, what)).await {
             Ok(asked) => asked,
-            Err(_) => Err(errors::timed_out(&self.settings.name, what, limit)),
+            Err(_) => {
+                // Its queue was full all the time. That may be for the many others who ask, unless it has read nothing at all.
+                if link.sent() == before {
+                    link.end_unless_it_listens();
+                }
+                Err(errors::timed_out(&self.settings.name, what, limit))
+            }
         }
     }
 
