@@ -1,6 +1,7 @@
 //! Starts the program of a provider, with as little as it needs: a socket, a bare environment and no way to more privileges.
 
 use crate::process::ProcessSettings;
+use rustix::process::{Pid, Signal};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,12 +16,32 @@ use tokio::sync::oneshot;
 /// The longest piece of a line of output that goes to the log at once.
 const LINE: u64 = 4096;
 
-/// A program that was started. Dropping it ends it.
+/// A program that was started. Dropping it ends it, and what it has started itself.
 pub(crate) struct Started {
+    /// First, so that the group is ended while its leader still is in it.
+    pub(crate) group: Group,
     pub(crate) child: Child,
     pub(crate) stream: UnixStream,
     /// The last line it printed.
     pub(crate) last_words: Arc<Mutex<String>>,
+}
+
+/// The processes of a provider: the program and what it has started. Dropping it ends them all.
+pub(crate) struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // None are left is the usual answer.
+        if let Some(leader) = self.0 {
+            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// Starts the program.
@@ -37,10 +58,12 @@ pub(crate) async fn start(settings: &ProcessSettings) -> io::Result<Started> {
         let result = rustix::thread::set_no_new_privs(true)
             .and_then(|()| rustix::thread::clear_ambient_capability_set())
             .map_err(io::Error::from);
-        let _ = sender.send(result.and_then(|()| command.spawn()));
+        let spawned = result.and_then(|()| command.spawn());
+        // If nobody waits for it any more, it ends here with its group.
+        let _ = sender.send(spawned.map(|child| (Group::of(&child), child)));
         // The command holds the other end of the socket; it goes with this closure, so that its closing is seen.
     })?;
-    let mut child =
+    let (group, mut child) =
         spawned.await.map_err(|_| io::Error::other("the thread that starts providers ended early"))??;
     let last_words = Arc::new(Mutex::new(String::new()));
     let name = settings.name.clone();
@@ -50,7 +73,7 @@ pub(crate) async fn start(settings: &ProcessSettings) -> io::Result<Started> {
     if let Some(output) = child.stderr.take() {
         tokio::spawn(log(name, output, Arc::clone(&last_words)));
     }
-    Ok(Started { child, stream: UnixStream::from_std(ours)?, last_words })
+    Ok(Started { group, child, stream: UnixStream::from_std(ours)?, last_words })
 }
 
 /// How a program ended, in words.

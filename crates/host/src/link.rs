@@ -1,6 +1,6 @@
 //! One life of the process of a provider: what is asked, who waits for which answer, and how it ended.
 
-use crate::child::{self, Started};
+use crate::child::{self, Group, Started};
 use crate::errors;
 use cimwright_cim::{ErrorDetail, Instance, NamespaceName};
 use cimwright_sdk::Alerts;
@@ -133,12 +133,13 @@ impl Greeted {
         alerts: Alerts,
         allowed: Vec<NamespaceName>,
     ) -> Arc<Link> {
-        let (from, to) = self.started.stream.into_split();
+        let Started { group, child, stream, last_words } = self.started;
+        let (from, to) = stream.into_split();
         let (out, queue) = mpsc::channel(QUEUE);
         let link = Arc::new(Link::new(name, out));
         tokio::spawn(write(Arc::downgrade(&link), to, messages.concat(), queue));
         let reader = Reader { link: Arc::clone(&link), alerts, allowed };
-        tokio::spawn(reader.live(from, self.started.child, self.started.last_words));
+        tokio::spawn(reader.live(from, group, child, last_words));
         link
     }
 }
@@ -367,8 +368,13 @@ struct Reader {
 }
 
 impl Reader {
-    async fn live(self, mut from: OwnedReadHalf, mut child: Child, last_words: Arc<Mutex<String>>) {
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    async fn live(
+        self,
+        mut from: OwnedReadHalf,
+        group: Group,
+        mut child: Child,
+        last_words: Arc<Mutex<String>>,
+    ) {
         let said = {
             let mut listening = pin!(self.listen(&mut from));
             tokio::select! {
@@ -396,10 +402,8 @@ impl Reader {
                 }
             },
         };
-        // What it has started does not work on beside the next process. None are left is the usual answer.
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        // What it has started does not work on beside the next process.
+        drop(group);
         let ending = verdict.unwrap_or_else(|| {
             Ending::Ended(match status {
                 Some(status) => child::in_words(status, &last_words),

@@ -6,8 +6,9 @@ use cimwright_cim::operation::Param;
 use cimwright_cim::{CimError, ErrorDetail, Instance, InstancePath};
 use cimwright_host::{Namespaces, ProviderProcess};
 use cimwright_jobs::JobState;
-use cimwright_sdk::process::frame::MAX_FRAME;
-use cimwright_testkit::{ProcessSettings, Testkit, reasons};
+use cimwright_sdk::process::frame::{MAX_FRAME, encode};
+use cimwright_sdk::process::wire::{FromProvider, Hello};
+use cimwright_testkit::{PATIENCE, ProcessSettings, Testkit, reasons};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 
@@ -51,6 +52,42 @@ async fn a_program_that_does_not_start_is_no_provider() {
     provoked("CWPRV1001", &silent);
     assert!(silent.message.contains("said nothing within 0.2 seconds"), "{}", silent.message);
     provoked("CWPRV1004", &not_joined(actor("nonsense at once")).await);
+}
+
+/// What a program has started must not stay when the program itself is not wanted: every retry would leave one more.
+#[tokio::test]
+async fn what_a_program_has_started_ends_with_it_even_if_it_is_not_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let future = crate::actor::hello();
+    let future = FromProvider::Hello(Box::new(Hello { versions: vec![7], ..future }));
+    let future_path = folder.path().join("future");
+    std::fs::write(&future_path, encode(&future).unwrap()).unwrap();
+    for (id, what_it_does) in [
+        ("CWPRV1004", "printf '\\000\\000\\000\\004what' >&0; wait"),
+        ("CWPRV1001", "exit 3"),
+        ("CWPRV1007", "cat \"$2\" >&0; wait"),
+    ] {
+        let helper = folder.path().join(id);
+        let mut settings = ProcessSettings::new("script", "/bin/sh");
+        settings.start_timeout = PATIENCE;
+        let script = format!("sleep 1000 & echo $! > \"$1\"; {what_it_does}");
+        settings.args = ["-c".into(), script.into(), "sh".into()].to_vec();
+        settings.args.extend([helper.clone().into(), future_path.clone().into()]);
+        provoked(id, &not_joined(settings).await);
+        let helper = std::fs::read_to_string(helper).unwrap().trim().to_owned();
+        let gone = async {
+            while is_running(&helper) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, gone).await.is_ok(), "{helper} still runs after {id}");
+    }
+}
+
+/// Whether there is a process of this number that has not ended; one that nobody has waited for does not count.
+fn is_running(process: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
 }
 
 #[tokio::test]
@@ -207,7 +244,7 @@ async fn a_process_that_does_not_listen_any_more_is_ended() {
             }
         }
     };
-    let ended = tokio::time::timeout(cimwright_testkit::PATIENCE, ended).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(ended.message.contains("did not listen any more"), "{}", ended.message);
 }
 
@@ -225,7 +262,7 @@ async fn a_program_that_was_replaced_is_not_taken_for_the_old_one() {
             }
         }
     };
-    let reason = tokio::time::timeout(cimwright_testkit::PATIENCE, other).await.unwrap();
+    let reason = tokio::time::timeout(PATIENCE, other).await.unwrap();
     provoked("CWPRV1007", &reason);
     assert!(reason.message.contains("something else than it said"), "{}", reason.message);
 }
