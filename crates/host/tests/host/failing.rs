@@ -210,6 +210,23 @@ async fn a_set_that_is_needed_whole_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_job_has_so_many_steps_and_no_more() {
+    let kit = Testkit::of_program(actor("plugin")).await;
+    let before = pid(&kit).await;
+    let work = async |how: &str| {
+        let called = kit.operator("ann").invoke(thing("a"), "Work", vec![Param::new("How", how)]).await;
+        kit.end_of(&called.unwrap()).await
+    };
+    let many = work("many steps").await;
+    assert_eq!(many.run.state, JobState::Completed, "{:?}", many.run.errors);
+    let too_many = work("too many steps").await;
+    assert_eq!(too_many.run.state, JobState::Exception);
+    provoked("CWPRV1005", reasons(&too_many)[0]);
+    assert!(reasons(&too_many)[0].message.contains("257 steps"), "{}", reasons(&too_many)[0].message);
+    assert_eq!(pid(&kit).await, before, "it costs the job, not the process");
+}
+
+#[tokio::test]
 async fn a_request_that_is_too_long_is_not_sent() {
     let kit = Testkit::of_program(actor("plugin")).await;
     let before = pid(&kit).await;
