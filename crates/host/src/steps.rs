@@ -144,7 +144,9 @@ impl Step for RemoteStep {
             done: sent::<_, WireDone>(context.done()),
             output: output.map(str::to_owned),
         };
-        let mut conversation = self.inner.ask(None, asked, &self.what(context)).await?;
+        // What this step has left may be undone by a later process, also when the one before did not survive undoing another step. How
+        // long that may take is up to whoever waits for it.
+        let mut conversation = self.inner.ask_after_rest(asked, &self.what(context)).await?;
         loop {
             match conversation.next().await? {
                 Event::Answer(Answer::Done {}) => return Ok(()),

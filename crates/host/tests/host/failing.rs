@@ -143,6 +143,23 @@ async fn a_crash_costs_what_was_under_way_and_the_next_operation_works() {
 }
 
 #[tokio::test]
+async fn a_crash_while_undoing_one_step_does_not_keep_the_others_from_being_undone() {
+    let kit = Testkit::of_program(actor("plugin")).await;
+    let die = vec![Param::new("How", "die undoing")];
+    let called = kit.operator("ann").invoke(thing("a"), "Work", die).await.unwrap();
+    let record = kit.end_of(&called).await;
+    assert_eq!(record.run.state, JobState::Exception);
+    // The second crash in a row is what a rest follows; the first step is undone after it.
+    let trouble = &record.run.undo_errors;
+    assert_eq!(trouble.len(), 2, "{trouble:?}");
+    for (trouble, step) in trouble.iter().zip(["last", "second"]) {
+        let reason = trouble.cause.as_deref().unwrap();
+        provoked("CWPRV1002", reason);
+        assert!(reason.message.contains(&format!("step \"{step}\"")), "{}", reason.message);
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_kills_itself_again_and_again_is_left_alone_for_a_while() {
     let kit = Testkit::of_program(actor("plugin")).await;
     let mut last = None;

@@ -264,6 +264,7 @@ impl JobKind for Kind {
         Ok(match spec.payload.as_str() {
             "many steps" => std::iter::repeat_with(|| step("first")).take(256).collect(),
             "too many steps" => std::iter::repeat_with(|| step("first")).take(257).collect(),
+            "die undoing" => vec![step("first"), step("second"), step("last")],
             _ => vec![step("first"), step("last")],
         })
     }
@@ -287,7 +288,7 @@ impl Step for Work {
         context.set_result("Found", context.output_of("first").unwrap());
         match self.how.as_str() {
             "well" => {}
-            "fail" => return Err(full().because(full()).into()),
+            "fail" | "die undoing" => return Err(full().because(full()).into()),
             "panic" => panic!("as the test wants"),
             "die" => std::process::abort(),
             _ => {
@@ -305,6 +306,9 @@ impl Step for Work {
     }
 
     async fn undo(&self, context: &StepContext, output: Option<&str>) -> Result<(), ErrorDetail> {
+        if self.how == "die undoing" && self.name != "first" {
+            std::process::abort();
+        }
         if context.spec().payload == "fail" && !self.is_last() {
             assert!(output.is_some(), "the first step had ended well");
             return Err(full());
