@@ -9,7 +9,7 @@ use cimwright_sdk::process::wire::{Answer, Call, FromProvider, Hello, Operation,
 use cimwright_sdk::process::wire::{WireCimError, WireInstance, WireValue, WireWish};
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -22,6 +22,9 @@ const QUEUE: usize = 64;
 
 /// How many events of one call may be unread. Portions are paid for one by one; progress and results come a few at a time.
 const EVENTS: usize = 1024;
+
+/// How many bytes of results of one call may be unread. All that a step may leave is half of it.
+const UNREAD_RESULTS: usize = 2 * frame::MAX_FRAME;
 
 /// How long a process may take to answer a call that was cancelled. It has nothing to do for that but to listen.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
@@ -78,6 +81,8 @@ struct Waiting {
     credit: u32,
     /// Whether it is work of a job, which has progress and results.
     is_step: bool,
+    /// How many bytes of results wait to be read.
+    unread: Arc<AtomicUsize>,
 }
 
 /// A process that has said hello and waits to be welcomed.
@@ -92,6 +97,7 @@ pub(crate) struct Conversation {
     id: u64,
     what: String,
     events: mpsc::Receiver<Event>,
+    unread: Arc<AtomicUsize>,
     answered: bool,
 }
 
@@ -198,9 +204,11 @@ impl Link {
             return Err(self.reason(what).await);
         };
         let (sender, events) = mpsc::channel(EVENTS);
+        let unread = Arc::new(AtomicUsize::new(0));
         let known = match self.lock().as_mut() {
             Some(waiting) => {
-                waiting.insert(id, Waiting { events: Some(sender), credit: 1, is_step });
+                let unread = Arc::clone(&unread);
+                waiting.insert(id, Waiting { events: Some(sender), credit: 1, is_step, unread });
                 true
             }
             None => false,
@@ -208,8 +216,14 @@ impl Link {
         if !known {
             return Err(self.reason(what).await);
         }
-        let conversation =
-            Conversation { link: Arc::clone(self), id, what: what.to_owned(), events, answered: false };
+        let conversation = Conversation {
+            link: Arc::clone(self),
+            id,
+            what: what.to_owned(),
+            events,
+            unread,
+            answered: false,
+        };
         room.send(frame);
         Ok(conversation)
     }
@@ -276,6 +290,9 @@ impl Conversation {
         match self.events.recv().await {
             Some(event) => {
                 self.answered |= matches!(event, Event::Answer(_));
+                if let Event::Result(_, _, length) = &event {
+                    self.unread.fetch_sub(*length, Ordering::Relaxed);
+                }
                 Ok(event)
             }
             None => Err(self.link.reason(&self.what).await),
@@ -459,6 +476,14 @@ impl Reader {
             let text = format!("call {id} is no step of a job, and has neither progress nor results");
             return Err(Ending::Nonsense(text));
         }
+        if let (Event::Result(_, _, length), Some(_)) = (&event, &waiting.events) {
+            // Counted before it can be read, so that the reader does not take away what is not there yet.
+            let before = waiting.unread.fetch_add(*length, Ordering::Relaxed);
+            if before + length > UNREAD_RESULTS {
+                let text = format!("more than {UNREAD_RESULTS} bytes of results at once about call {id}");
+                return Err(Ending::TooMuch(text));
+            }
+        }
         let is_answer = matches!(event, Event::Answer(_));
         let kept = match &waiting.events {
             Some(events) => events.try_send(event),
@@ -548,5 +573,25 @@ mod tests {
         let cancel = String::from_utf8(queue.recv().await.unwrap().split_off(4)).unwrap();
         assert!(cancel.starts_with("{\"cancel\""), "{cancel}");
         assert_eq!(link.lock().as_ref().unwrap().len(), QUEUE);
+    }
+
+    #[tokio::test]
+    async fn results_that_nobody_has_read_are_bounded_by_their_bytes() {
+        let (out, _queue) = mpsc::channel(QUEUE);
+        let link = Arc::new(Link::new("x", out));
+        let mut conversation = link.call(None, get(), "a step").await.unwrap();
+        let id = conversation.id;
+        link.lock().as_mut().unwrap().get_mut(&id).unwrap().is_step = true;
+        let reader = Reader { link: Arc::clone(&link), alerts: Alerts::new(), allowed: Vec::new() };
+        let result = || Event::Result("Found".to_owned(), WireValue::Boolean(true), frame::MAX_FRAME);
+        // As many as it likes, as long as they are read.
+        for _ in 0..10 {
+            assert!(reader.pass_on(id, result()).is_ok());
+            assert!(matches!(conversation.next().await, Ok(Event::Result(..))));
+        }
+        assert!(reader.pass_on(id, result()).is_ok());
+        assert!(reader.pass_on(id, result()).is_ok());
+        let Err(Ending::TooMuch(text)) = reader.pass_on(id, result()) else { panic!("it was taken") };
+        assert!(text.contains("bytes of results at once"), "{text}");
     }
 }
