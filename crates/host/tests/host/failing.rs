@@ -3,13 +3,14 @@
 use crate::serving::pid;
 use crate::{NAMESPACE, actor, provoked};
 use cimwright_cim::operation::Param;
-use cimwright_cim::{CimError, ErrorDetail, Instance, InstancePath};
+use cimwright_cim::{CimError, CimStatus, ErrorDetail, Instance, InstancePath};
 use cimwright_host::{Namespaces, ProviderProcess};
 use cimwright_jobs::JobState;
 use cimwright_sdk::process::frame::{MAX_FRAME, encode};
 use cimwright_sdk::process::wire::{FromProvider, Hello};
 use cimwright_testkit::{PATIENCE, ProcessSettings, Testkit, reasons};
 use rustix::process::{Pid, Signal, kill_process};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn thing(name: &str) -> InstancePath {
@@ -280,6 +281,35 @@ async fn a_process_that_does_not_listen_any_more_is_ended() {
     };
     let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(ended.message.contains("did not listen any more"), "{}", ended.message);
+}
+
+/// The process is ended ten seconds after a cancellation that it does not answer. Of these it never hears, so there is none to answer.
+#[tokio::test]
+async fn a_process_is_not_ended_for_calls_that_were_given_up_while_there_was_no_room_for_them() {
+    let mut settings = actor("plugin");
+    settings.call_timeout = PATIENCE * 5;
+    let kit = Arc::new(Testkit::of_program(settings).await);
+    let before = pid(&kit).await;
+    let process = Pid::from_raw(before).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    // More than the queue and the socket hold.
+    let ask = || {
+        let kit = Arc::clone(&kit);
+        async move { kit.reader("ann").get(&thing(&"x".repeat(1 << 19))).await }
+    };
+    let patient: Vec<_> = (0..76).map(|_| tokio::spawn(ask())).collect();
+    // In their own tasks, which come behind those of the others.
+    let brief = Duration::from_secs(2);
+    let given_up: Vec<_> = (0..4).map(|_| tokio::spawn(tokio::time::timeout(brief, ask()))).collect();
+    for call in given_up {
+        assert!(call.await.unwrap().is_err(), "the process is stopped");
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    kill_process(process, Signal::CONT).unwrap();
+    for answer in patient {
+        assert_eq!(answer.await.unwrap().unwrap_err().status, CimStatus::NotFound);
+    }
+    assert_eq!(pid(&kit).await, before, "it is the same process");
 }
 
 #[tokio::test]
