@@ -1,6 +1,6 @@
 //! One life of the process of a provider: what is asked, who waits for which answer, and how it ended.
 
-use crate::child::{self, Started};
+use crate::child::{self, Group, Started};
 use crate::errors;
 use cimwright_cim::{ErrorDetail, Instance, NamespaceName};
 use cimwright_sdk::Alerts;
@@ -9,8 +9,8 @@ use cimwright_sdk::process::wire::{Answer, Call, FromProvider, Hello, Operation,
 use cimwright_sdk::process::wire::{WireCimError, WireInstance, WireValue, WireWish};
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,6 +22,9 @@ const QUEUE: usize = 64;
 
 /// How many events of one call may be unread. Portions are paid for one by one; progress and results come a few at a time.
 const EVENTS: usize = 1024;
+
+/// How many bytes of results of one call may be unread. All that a step may leave is half of it.
+const UNREAD_RESULTS: usize = 2 * frame::MAX_FRAME;
 
 /// How long a process may take to answer a call that was cancelled. It has nothing to do for that but to listen.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
@@ -59,6 +62,8 @@ pub(crate) struct Link {
     name: String,
     next: AtomicU64,
     out: mpsc::Sender<Vec<u8>>,
+    /// How many messages were written to its socket.
+    sent: AtomicU64,
     /// The calls without an answer; `None` when there will be no more answers.
     waiting: Mutex<Option<HashMap<u64, Waiting>>>,
     ending: watch::Sender<Option<Ending>>,
@@ -76,6 +81,8 @@ struct Waiting {
     credit: u32,
     /// Whether it is work of a job, which has progress and results.
     is_step: bool,
+    /// How many bytes of results wait to be read.
+    unread: Arc<AtomicUsize>,
 }
 
 /// A process that has said hello and waits to be welcomed.
@@ -90,6 +97,7 @@ pub(crate) struct Conversation {
     id: u64,
     what: String,
     events: mpsc::Receiver<Event>,
+    unread: Arc<AtomicUsize>,
     answered: bool,
 }
 
@@ -131,26 +139,32 @@ impl Greeted {
         alerts: Alerts,
         allowed: Vec<NamespaceName>,
     ) -> Arc<Link> {
-        let (from, to) = self.started.stream.into_split();
+        let Started { group, child, stream, last_words } = self.started;
+        let (from, to) = stream.into_split();
         let (out, queue) = mpsc::channel(QUEUE);
-        let link = Arc::new(Link {
-            name: name.to_owned(),
-            next: AtomicU64::new(1),
-            out,
-            waiting: Mutex::new(Some(HashMap::new())),
-            ending: watch::Sender::new(None),
-            condemned: Mutex::default(),
-            kill: Notify::new(),
-            proved: AtomicBool::new(false),
-        });
-        tokio::spawn(write(to, messages.concat(), queue));
+        let link = Arc::new(Link::new(name, out));
+        tokio::spawn(write(Arc::downgrade(&link), to, messages.concat(), queue));
         let reader = Reader { link: Arc::clone(&link), alerts, allowed };
-        tokio::spawn(reader.live(from, self.started.child, self.started.last_words));
+        tokio::spawn(reader.live(from, group, child, last_words));
         link
     }
 }
 
 impl Link {
+    fn new(name: &str, out: mpsc::Sender<Vec<u8>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            next: AtomicU64::new(1),
+            out,
+            sent: AtomicU64::new(0),
+            waiting: Mutex::new(Some(HashMap::new())),
+            ending: watch::Sender::new(None),
+            condemned: Mutex::default(),
+            kill: Notify::new(),
+            proved: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it takes no more calls.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().is_none()
@@ -184,10 +198,17 @@ impl Link {
         let is_step = matches!(operation, Operation::Run { .. } | Operation::Undo { .. });
         let message = ToProvider::Call(Call { id, context, operation });
         let frame = frame::encode(&message).map_err(|e| errors::too_long(&self.name, e.to_string()))?;
+        // The wait for room comes before the call is known: one that is given up meanwhile was never sent, so that there is nothing
+        // to cancel and no answer to expect.
+        let Ok(room) = self.out.reserve().await else {
+            return Err(self.reason(what).await);
+        };
         let (sender, events) = mpsc::channel(EVENTS);
+        let unread = Arc::new(AtomicUsize::new(0));
         let known = match self.lock().as_mut() {
             Some(waiting) => {
-                waiting.insert(id, Waiting { events: Some(sender), credit: 1, is_step });
+                let unread = Arc::clone(&unread);
+                waiting.insert(id, Waiting { events: Some(sender), credit: 1, is_step, unread });
                 true
             }
             None => false,
@@ -195,12 +216,36 @@ impl Link {
         if !known {
             return Err(self.reason(what).await);
         }
-        let conversation =
-            Conversation { link: Arc::clone(self), id, what: what.to_owned(), events, answered: false };
-        if self.out.send(frame).await.is_err() {
-            return Err(self.reason(what).await);
-        }
+        let conversation = Conversation {
+            link: Arc::clone(self),
+            id,
+            what: what.to_owned(),
+            events,
+            unread,
+            answered: false,
+        };
+        room.send(frame);
         Ok(conversation)
+    }
+
+    /// How many messages the process has been sent. While there is no room, a number that stays the same means that it does not read.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ends the process if it goes on to read nothing of what waits for it, for as long as a cancelled call may take.
+    pub(crate) fn end_unless_it_listens(self: &Arc<Self>) {
+        let (link, before) = (Arc::clone(self), self.sent());
+        tokio::spawn(async move {
+            tokio::time::sleep(CANCEL_GRACE).await;
+            if link.sent() == before {
+                link.end_for_not_listening();
+            }
+        });
+    }
+
+    fn end_for_not_listening(&self) {
+        self.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
     }
 
     /// Ends the process for this reason.
@@ -245,6 +290,9 @@ impl Conversation {
         match self.events.recv().await {
             Some(event) => {
                 self.answered |= matches!(event, Event::Answer(_));
+                if let Event::Result(_, _, length) = &event {
+                    self.unread.fetch_sub(*length, Ordering::Relaxed);
+                }
                 Ok(event)
             }
             None => Err(self.link.reason(&self.what).await),
@@ -323,7 +371,7 @@ impl Drop for Conversation {
                 link.over(id).await;
             });
             if listened.await.is_err() {
-                link.condemn(Ending::Ended("it was ended, since it did not listen any more".to_owned()));
+                link.end_for_not_listening();
             }
         });
     }
@@ -337,8 +385,13 @@ struct Reader {
 }
 
 impl Reader {
-    async fn live(self, mut from: OwnedReadHalf, mut child: Child, last_words: Arc<Mutex<String>>) {
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    async fn live(
+        self,
+        mut from: OwnedReadHalf,
+        group: Group,
+        mut child: Child,
+        last_words: Arc<Mutex<String>>,
+    ) {
         let said = {
             let mut listening = pin!(self.listen(&mut from));
             tokio::select! {
@@ -366,10 +419,8 @@ impl Reader {
                 }
             },
         };
-        // What it has started does not work on beside the next process. None are left is the usual answer.
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        // What it has started does not work on beside the next process.
+        drop(group);
         let ending = verdict.unwrap_or_else(|| {
             Ending::Ended(match status {
                 Some(status) => child::in_words(status, &last_words),
@@ -425,6 +476,14 @@ impl Reader {
             let text = format!("call {id} is no step of a job, and has neither progress nor results");
             return Err(Ending::Nonsense(text));
         }
+        if let (Event::Result(_, _, length), Some(_)) = (&event, &waiting.events) {
+            // Counted before it can be read, so that the reader does not take away what is not there yet.
+            let before = waiting.unread.fetch_add(*length, Ordering::Relaxed);
+            if before + length > UNREAD_RESULTS {
+                let text = format!("more than {UNREAD_RESULTS} bytes of results at once about call {id}");
+                return Err(Ending::TooMuch(text));
+            }
+        }
         let is_answer = matches!(event, Event::Answer(_));
         let kept = match &waiting.events {
             Some(events) => events.try_send(event),
@@ -463,16 +522,76 @@ impl Reader {
     }
 }
 
-async fn write(mut to: OwnedWriteHalf, first: Vec<u8>, mut queue: mpsc::Receiver<Vec<u8>>) {
+/// Writes what is in the queue. It does not keep the link, whose end is what closes the queue.
+async fn write(link: Weak<Link>, mut to: OwnedWriteHalf, first: Vec<u8>, mut queue: mpsc::Receiver<Vec<u8>>) {
     let mut frame = first;
     loop {
         // A broken connection is noticed by the reader.
         if to.write_all(&frame).await.is_err() {
             return;
         }
+        if let Some(link) = link.upgrade() {
+            link.sent.fetch_add(1, Ordering::Relaxed);
+        }
         match queue.recv().await {
             Some(next) => frame = next,
             None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cimwright_cim::InstancePath;
+
+    fn get() -> Operation {
+        Operation::Get { path: (&InstancePath::new(None, "X")).into() }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_before_it_was_sent_costs_the_process_nothing() {
+        let (out, mut queue) = mpsc::channel(QUEUE);
+        let link = Arc::new(Link::new("x", out));
+        let mut sent = Vec::new();
+        for _ in 0..QUEUE {
+            sent.push(link.call(None, get(), "a call").await.unwrap());
+        }
+        for _ in 0..10 {
+            let unsent = tokio::time::timeout(Duration::from_millis(5), link.call(None, get(), "a call"));
+            assert!(unsent.await.is_err(), "there is no room");
+        }
+        assert_eq!(link.lock().as_ref().unwrap().len(), QUEUE, "nobody waits for what was not sent");
+        for _ in 0..QUEUE {
+            let frame = queue.recv().await.unwrap();
+            let text = String::from_utf8_lossy(&frame[4..]).into_owned();
+            assert!(text.starts_with("{\"call\""), "{text}");
+        }
+        assert!(queue.try_recv().is_err(), "what was not sent is not cancelled");
+        // One that was sent is another matter: its answer is still to come.
+        drop(sent.pop());
+        let cancel = String::from_utf8(queue.recv().await.unwrap().split_off(4)).unwrap();
+        assert!(cancel.starts_with("{\"cancel\""), "{cancel}");
+        assert_eq!(link.lock().as_ref().unwrap().len(), QUEUE);
+    }
+
+    #[tokio::test]
+    async fn results_that_nobody_has_read_are_bounded_by_their_bytes() {
+        let (out, _queue) = mpsc::channel(QUEUE);
+        let link = Arc::new(Link::new("x", out));
+        let mut conversation = link.call(None, get(), "a step").await.unwrap();
+        let id = conversation.id;
+        link.lock().as_mut().unwrap().get_mut(&id).unwrap().is_step = true;
+        let reader = Reader { link: Arc::clone(&link), alerts: Alerts::new(), allowed: Vec::new() };
+        let result = || Event::Result("Found".to_owned(), WireValue::Boolean(true), frame::MAX_FRAME);
+        // As many as it likes, as long as they are read.
+        for _ in 0..10 {
+            assert!(reader.pass_on(id, result()).is_ok());
+            assert!(matches!(conversation.next().await, Ok(Event::Result(..))));
+        }
+        assert!(reader.pass_on(id, result()).is_ok());
+        assert!(reader.pass_on(id, result()).is_ok());
+        let Err(Ending::TooMuch(text)) = reader.pass_on(id, result()) else { panic!("it was taken") };
+        assert!(text.contains("bytes of results at once"), "{text}");
     }
 }

@@ -86,6 +86,16 @@ struct Life {
     last: Option<ErrorDetail>,
 }
 
+/// Why there is no process to ask.
+enum NoLink {
+    /// It failed again and again, and is not started before then.
+    Resting {
+        until: Instant,
+        reason: ErrorDetail,
+    },
+    Failed(ErrorDetail),
+}
+
 impl ProviderProcess {
     /// Starts the program and asks it what it serves.
     ///
@@ -182,11 +192,43 @@ impl Inner {
         what: &str,
     ) -> Result<Conversation, ErrorDetail> {
         let link = self.link().await?;
+        self.ask_over(&link, context, operation, what).await
+    }
+
+    /// The same, but if the process is not started again for a while, waits until it is. The bound is the caller's.
+    pub(crate) async fn ask_after_rest(
+        &self,
+        operation: Operation,
+        what: &str,
+    ) -> Result<Conversation, ErrorDetail> {
+        let link = loop {
+            match self.find_link().await {
+                Ok(link) => break link,
+                Err(NoLink::Resting { until, .. }) => tokio::time::sleep_until(until).await,
+                Err(NoLink::Failed(reason)) => return Err(reason),
+            }
+        };
+        self.ask_over(&link, None, operation, what).await
+    }
+
+    async fn ask_over(
+        &self,
+        link: &Arc<Link>,
+        context: Option<WireContext>,
+        operation: Operation,
+        what: &str,
+    ) -> Result<Conversation, ErrorDetail> {
         let limit = self.settings.call_timeout;
-        // Its queue may be full, when it does not read. The call is then cancelled, and the process ended if that is not heard either.
+        let before = link.sent();
         match tokio::time::timeout(limit, link.call(context, operation, what)).await {
             Ok(asked) => asked,
-            Err(_) => Err(errors::timed_out(&self.settings.name, what, limit)),
+            Err(_) => {
+                // Its queue was full all the time. That may be for the many others who ask, unless it has read nothing at all.
+                if link.sent() == before {
+                    link.end_unless_it_listens();
+                }
+                Err(errors::timed_out(&self.settings.name, what, limit))
+            }
         }
     }
 
@@ -196,6 +238,12 @@ impl Inner {
     }
 
     async fn link(&self) -> Result<Arc<Link>, ErrorDetail> {
+        self.find_link().await.map_err(|none| match none {
+            NoLink::Resting { reason, .. } | NoLink::Failed(reason) => reason,
+        })
+    }
+
+    async fn find_link(&self) -> Result<Arc<Link>, NoLink> {
         let mut life = self.life.lock().await;
         if let Some(link) = &life.link {
             if !link.has_ended() {
@@ -212,7 +260,8 @@ impl Inner {
             let rest = until.saturating_duration_since(Instant::now());
             if !rest.is_zero() {
                 let (name, times) = (&self.settings.name, life.failures);
-                return Err(errors::resting(name, times, rest, life.last.clone()));
+                let reason = errors::resting(name, times, rest, life.last.clone());
+                return Err(NoLink::Resting { until, reason });
             }
         }
         match self.begin(life.greeted.take()).await {
@@ -222,7 +271,7 @@ impl Inner {
             }
             Err(reason) => {
                 life.failed(reason.clone());
-                Err(reason)
+                Err(NoLink::Failed(reason))
             }
         }
     }

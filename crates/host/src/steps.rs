@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many results a step may have; together they are no longer than one message may be.
 const MOST_RESULTS: usize = 1024;
 
+/// How many steps a job may have. Each of them may leave results, and all of them are kept in the record.
+const MOST_STEPS: usize = 256;
+
 /// A kind of job that a process runs.
 pub(crate) struct RemoteKind {
     pub(crate) inner: Arc<Inner>,
@@ -50,6 +53,10 @@ impl JobKind for RemoteKind {
         let asked = Operation::Steps { job: Box::new(self.inner.job(spec, &self.theirs)) };
         let mut conversation = self.inner.ask(None, asked, &format!("the job \"{}\"", spec.name)).await?;
         match conversation.answer_within(settings.call_timeout).await? {
+            Answer::Steps { steps } if steps.len() > MOST_STEPS => {
+                let text = format!("{} steps of one job, of which there may be {MOST_STEPS}", steps.len());
+                Err(errors::too_much(&settings.name, text))
+            }
             Answer::Steps { steps } => Ok(steps
                 .into_iter()
                 .enumerate()
@@ -137,7 +144,9 @@ impl Step for RemoteStep {
             done: sent::<_, WireDone>(context.done()),
             output: output.map(str::to_owned),
         };
-        let mut conversation = self.inner.ask(None, asked, &self.what(context)).await?;
+        // What this step has left may be undone by a later process, also when the one before did not survive undoing another step. How
+        // long that may take is up to whoever waits for it.
+        let mut conversation = self.inner.ask_after_rest(asked, &self.what(context)).await?;
         loop {
             match conversation.next().await? {
                 Event::Answer(Answer::Done {}) => return Ok(()),

@@ -3,12 +3,14 @@
 use crate::serving::pid;
 use crate::{NAMESPACE, actor, provoked};
 use cimwright_cim::operation::Param;
-use cimwright_cim::{CimError, ErrorDetail, Instance, InstancePath};
+use cimwright_cim::{CimError, CimStatus, ErrorDetail, Instance, InstancePath};
 use cimwright_host::{Namespaces, ProviderProcess};
 use cimwright_jobs::JobState;
-use cimwright_sdk::process::frame::MAX_FRAME;
-use cimwright_testkit::{ProcessSettings, Testkit, reasons};
+use cimwright_sdk::process::frame::{MAX_FRAME, encode};
+use cimwright_sdk::process::wire::{FromProvider, Hello};
+use cimwright_testkit::{PATIENCE, ProcessSettings, Testkit, reasons};
 use rustix::process::{Pid, Signal, kill_process};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn thing(name: &str) -> InstancePath {
@@ -51,6 +53,42 @@ async fn a_program_that_does_not_start_is_no_provider() {
     provoked("CWPRV1001", &silent);
     assert!(silent.message.contains("said nothing within 0.2 seconds"), "{}", silent.message);
     provoked("CWPRV1004", &not_joined(actor("nonsense at once")).await);
+}
+
+/// What a program has started must not stay when the program itself is not wanted: every retry would leave one more.
+#[tokio::test]
+async fn what_a_program_has_started_ends_with_it_even_if_it_is_not_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let future = crate::actor::hello();
+    let future = FromProvider::Hello(Box::new(Hello { versions: vec![7], ..future }));
+    let future_path = folder.path().join("future");
+    std::fs::write(&future_path, encode(&future).unwrap()).unwrap();
+    for (id, what_it_does) in [
+        ("CWPRV1004", "printf '\\000\\000\\000\\004what' >&0; wait"),
+        ("CWPRV1001", "exit 3"),
+        ("CWPRV1007", "cat \"$2\" >&0; wait"),
+    ] {
+        let helper = folder.path().join(id);
+        let mut settings = ProcessSettings::new("script", "/bin/sh");
+        settings.start_timeout = PATIENCE;
+        let script = format!("sleep 1000 & echo $! > \"$1\"; {what_it_does}");
+        settings.args = ["-c".into(), script.into(), "sh".into()].to_vec();
+        settings.args.extend([helper.clone().into(), future_path.clone().into()]);
+        provoked(id, &not_joined(settings).await);
+        let helper = std::fs::read_to_string(helper).unwrap().trim().to_owned();
+        let gone = async {
+            while is_running(&helper) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, gone).await.is_ok(), "{helper} still runs after {id}");
+    }
+}
+
+/// Whether there is a process of this number that has not ended; one that nobody has waited for does not count.
+fn is_running(process: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
 }
 
 #[tokio::test]
@@ -103,6 +141,23 @@ async fn a_crash_costs_what_was_under_way_and_the_next_operation_works() {
     assert_ne!(pid(&kit).await, before);
     let well = ann.invoke(thing("a"), "Work", vec![Param::new("How", "well")]).await.unwrap();
     assert_eq!(kit.end_of(&well).await.run.state, JobState::Completed);
+}
+
+#[tokio::test]
+async fn a_crash_while_undoing_one_step_does_not_keep_the_others_from_being_undone() {
+    let kit = Testkit::of_program(actor("plugin")).await;
+    let die = vec![Param::new("How", "die undoing")];
+    let called = kit.operator("ann").invoke(thing("a"), "Work", die).await.unwrap();
+    let record = kit.end_of(&called).await;
+    assert_eq!(record.run.state, JobState::Exception);
+    // The second crash in a row is what a rest follows; the first step is undone after it.
+    let trouble = &record.run.undo_errors;
+    assert_eq!(trouble.len(), 2, "{trouble:?}");
+    for (trouble, step) in trouble.iter().zip(["last", "second"]) {
+        let reason = trouble.cause.as_deref().unwrap();
+        provoked("CWPRV1002", reason);
+        assert!(reason.message.contains(&format!("step \"{step}\"")), "{}", reason.message);
+    }
 }
 
 #[tokio::test]
@@ -173,6 +228,23 @@ async fn a_set_that_is_needed_whole_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_job_has_so_many_steps_and_no_more() {
+    let kit = Testkit::of_program(actor("plugin")).await;
+    let before = pid(&kit).await;
+    let work = async |how: &str| {
+        let called = kit.operator("ann").invoke(thing("a"), "Work", vec![Param::new("How", how)]).await;
+        kit.end_of(&called.unwrap()).await
+    };
+    let many = work("many steps").await;
+    assert_eq!(many.run.state, JobState::Completed, "{:?}", many.run.errors);
+    let too_many = work("too many steps").await;
+    assert_eq!(too_many.run.state, JobState::Exception);
+    provoked("CWPRV1005", reasons(&too_many)[0]);
+    assert!(reasons(&too_many)[0].message.contains("257 steps"), "{}", reasons(&too_many)[0].message);
+    assert_eq!(pid(&kit).await, before, "it costs the job, not the process");
+}
+
+#[tokio::test]
 async fn a_request_that_is_too_long_is_not_sent() {
     let kit = Testkit::of_program(actor("plugin")).await;
     let before = pid(&kit).await;
@@ -207,8 +279,37 @@ async fn a_process_that_does_not_listen_any_more_is_ended() {
             }
         }
     };
-    let ended = tokio::time::timeout(cimwright_testkit::PATIENCE, ended).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(ended.message.contains("did not listen any more"), "{}", ended.message);
+}
+
+/// The process is ended ten seconds after a cancellation that it does not answer. Of these it never hears, so there is none to answer.
+#[tokio::test]
+async fn a_process_is_not_ended_for_calls_that_were_given_up_while_there_was_no_room_for_them() {
+    let mut settings = actor("plugin");
+    settings.call_timeout = PATIENCE * 5;
+    let kit = Arc::new(Testkit::of_program(settings).await);
+    let before = pid(&kit).await;
+    let process = Pid::from_raw(before).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    // More than the queue and the socket hold.
+    let ask = || {
+        let kit = Arc::clone(&kit);
+        async move { kit.reader("ann").get(&thing(&"x".repeat(1 << 19))).await }
+    };
+    let patient: Vec<_> = (0..76).map(|_| tokio::spawn(ask())).collect();
+    // In their own tasks, which come behind those of the others.
+    let brief = Duration::from_secs(2);
+    let given_up: Vec<_> = (0..4).map(|_| tokio::spawn(tokio::time::timeout(brief, ask()))).collect();
+    for call in given_up {
+        assert!(call.await.unwrap().is_err(), "the process is stopped");
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    kill_process(process, Signal::CONT).unwrap();
+    for answer in patient {
+        assert_eq!(answer.await.unwrap().unwrap_err().status, CimStatus::NotFound);
+    }
+    assert_eq!(pid(&kit).await, before, "it is the same process");
 }
 
 #[tokio::test]
@@ -225,7 +326,7 @@ async fn a_program_that_was_replaced_is_not_taken_for_the_old_one() {
             }
         }
     };
-    let reason = tokio::time::timeout(cimwright_testkit::PATIENCE, other).await.unwrap();
+    let reason = tokio::time::timeout(PATIENCE, other).await.unwrap();
     provoked("CWPRV1007", &reason);
     assert!(reason.message.contains("something else than it said"), "{}", reason.message);
 }

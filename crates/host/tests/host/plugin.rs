@@ -232,10 +232,16 @@ pub(crate) fn full() -> ErrorDetail {
 
 struct Kind;
 
-/// What the last step does is in the payload; the first one only says something.
+/// What the last step does is in the payload; those before it only say something.
 struct Work {
-    last: bool,
+    name: &'static str,
     how: String,
+}
+
+impl Work {
+    fn is_last(&self) -> bool {
+        self.name == "last"
+    }
 }
 
 impl JobKind for Kind {
@@ -254,15 +260,20 @@ impl JobKind for Kind {
                 return Ok(Vec::new());
             }
         }
-        let step = |last| Arc::new(Work { last, how: spec.payload.clone() }) as Arc<dyn Step>;
-        Ok(vec![step(false), step(true)])
+        let step = |name| Arc::new(Work { name, how: spec.payload.clone() }) as Arc<dyn Step>;
+        Ok(match spec.payload.as_str() {
+            "many steps" => std::iter::repeat_with(|| step("first")).take(256).collect(),
+            "too many steps" => std::iter::repeat_with(|| step("first")).take(257).collect(),
+            "die undoing" => vec![step("first"), step("second"), step("last")],
+            _ => vec![step("first"), step("last")],
+        })
     }
 }
 
 #[async_trait]
 impl Step for Work {
     fn name(&self) -> &'static str {
-        if self.last { "last" } else { "first" }
+        self.name
     }
 
     fn title(&self) -> String {
@@ -270,14 +281,14 @@ impl Step for Work {
     }
 
     async fn run(&self, context: &StepContext) -> Result<String, StepError> {
-        if !self.last {
+        if !self.is_last() {
             return Ok(format!("from {}", context.spec().owner));
         }
         context.set_progress(Progress { done: 1, total: 2, share: 5000 });
         context.set_result("Found", context.output_of("first").unwrap());
         match self.how.as_str() {
             "well" => {}
-            "fail" => return Err(full().because(full()).into()),
+            "fail" | "die undoing" => return Err(full().because(full()).into()),
             "panic" => panic!("as the test wants"),
             "die" => std::process::abort(),
             _ => {
@@ -295,7 +306,10 @@ impl Step for Work {
     }
 
     async fn undo(&self, context: &StepContext, output: Option<&str>) -> Result<(), ErrorDetail> {
-        if context.spec().payload == "fail" && !self.last {
+        if self.how == "die undoing" && self.name != "first" {
+            std::process::abort();
+        }
+        if context.spec().payload == "fail" && !self.is_last() {
             assert!(output.is_some(), "the first step had ended well");
             return Err(full());
         }
