@@ -56,6 +56,7 @@ pub(crate) async fn modify(
         if !is_static(&scope, &class.name) {
             return Err(nobody("ModifyInstance", &class));
         }
+        let path = paths::normal(&scope, &path);
         return static_writes::modify(scope, path, move |scope, present| {
             let class = Arc::clone(scope.namespace.class(&present.class)?);
             let mut changed = present.clone();
@@ -91,6 +92,7 @@ pub(crate) async fn delete(
         if !is_static(&scope, &class.name) {
             return Err(nobody("DeleteInstance", class));
         }
+        let path = paths::normal(&scope, &path);
         return static_writes::delete(scope, path).await;
     };
     detached(async move {

@@ -297,6 +297,32 @@ async fn static_associations_are_followed() {
     assert!(classes.iter().any(|c| c.class.is("ACME_Note")), "{classes:?}");
 }
 
+/// As clients send it: the references without their namespace, and what they are keyed with as text.
+#[tokio::test]
+async fn a_path_with_references_is_one_path_for_reading_and_writing() {
+    let house = with_classes().await;
+    let mut class = link_class();
+    class.properties.push(Property::new("Why", CimType::String, None));
+    house.ask(&admin(), V1, Operation::ModifyClass { class: Box::new(class) }).await.unwrap();
+    let bare = |id: &str| InstancePath::new(None, "acme_note").with_key("Id", id);
+    add(&house, Instance::new("ACME_Follows").with("Before", bare("1")).with("After", bare("2"))).await;
+    let path = InstancePath::new(NamespaceName::new(V1), "ACME_Follows")
+        .with_key("Before", bare("1"))
+        .with_key("After", bare("2"));
+    assert_eq!(house.get(&path).await.unwrap().get("Why"), None);
+    let change =
+        Instance { path: Some(path.clone()), ..Instance::new("ACME_Follows") }.with("Why", "modified");
+    let modify = Operation::ModifyInstance { instance: change, property_list: None };
+    house.ask(&admin(), V1, modify).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap().get_str("Why"), Some("modified"));
+    let set =
+        Operation::SetProperty { path: path.clone(), property: "Why".into(), value: Some("set".into()) };
+    house.ask(&admin(), V1, set).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap().get_str("Why"), Some("set"));
+    house.ask(&admin(), V1, Operation::DeleteInstance { path: path.clone() }).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap_err().status, CimStatus::NotFound);
+}
+
 #[tokio::test]
 async fn many_instances_come_in_portions() {
     let house = with_classes().await;
