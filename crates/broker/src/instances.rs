@@ -187,29 +187,42 @@ pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
     scope.namespace.extents.get(path)
 }
 
-/// What an association leads to. An element that nobody serves is shown by what its path says.
+/// What an association leads to; `None` if it is not there. An element that nobody serves is shown by what its path says. Only a
+/// name is not asked for at its provider.
 pub(crate) async fn far_end(
     scope: &Scope,
     path: &InstancePath,
     name_only: bool,
-) -> Result<Instance, CimError> {
+) -> Result<Option<Instance>, CimError> {
     let namespace = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
     let here = namespace == scope.namespace.name;
     let path = InstancePath { namespace: Some(namespace), ..path.clone() };
     let bare = Instance { class: path.class.clone(), path: Some(path.clone()), properties: Vec::new() };
-    if name_only || !here {
-        return Ok(bare);
+    if !here || (name_only && scope.namespace.brings(&path.class)) {
+        return Ok(Some(bare));
     }
     if let Some(instance) = find(scope, &path).await? {
-        return Ok(instance);
+        return Ok(Some(if name_only { bare } else { instance }));
     }
-    let Some(class) = scope.namespace.schema.class(path.class.as_str()) else { return Ok(bare) };
+    if is_served(scope, &path.class) {
+        return Ok(None);
+    }
+    let Some(class) = scope.namespace.schema.class(path.class.as_str()) else { return Ok(None) };
     let mut instance = blank(class);
     for key in &path.keys {
         instance.set(key.name.clone(), Some(key.value.clone()));
     }
     instance.path = Some(path);
-    Ok(instance)
+    Ok(Some(instance))
+}
+
+/// Whether somebody knows all instances of a class: a provider, the jobs, or the repository.
+fn is_served(scope: &Scope, class: &ClassName) -> bool {
+    let namespace = &scope.namespace;
+    !namespace.brings(class)
+        || namespace.instances(class).is_some()
+        || namespace.dialect(class).is_some()
+        || (class.is(METHOD_RESULT) && !namespace.dialects.is_empty())
 }
 
 /// All instances that the provider of a class gives, in the form they are answered in.

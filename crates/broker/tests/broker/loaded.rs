@@ -324,6 +324,31 @@ async fn a_path_with_references_is_one_path_for_reading_and_writing() {
 }
 
 #[tokio::test]
+async fn an_association_does_not_lead_to_what_is_gone() {
+    let house = with_classes().await;
+    for id in 1..=3 {
+        add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(id))).await;
+    }
+    for after in [path("ACME_Note", 2), path("ACME_Note", 3)] {
+        let link = Instance::new("ACME_Follows").with("Before", path("ACME_Note", 1)).with("After", after);
+        add(&house, link).await;
+    }
+    house.ask(&admin(), V1, Operation::DeleteInstance { path: path("ACME_Note", 2) }).await.unwrap();
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let whole = Operation::Associators { object, filter, options: InstanceOptions::default() };
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let names = Operation::AssociatorNames { object, filter };
+    for operation in [whole, names] {
+        let found = house.items(V1, operation).await.unwrap();
+        let paths: Vec<_> = found.into_iter().map(|i| i.path.unwrap()).collect();
+        assert_eq!(paths, [path("ACME_Note", 3)]);
+    }
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let links = house.items(V1, Operation::ReferenceNames { object, filter }).await.unwrap();
+    assert_eq!(links.len(), 2, "the associations themselves are there");
+}
+
+#[tokio::test]
 async fn many_instances_come_in_portions() {
     let house = with_classes().await;
     for id in 0..1203 {
