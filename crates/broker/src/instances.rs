@@ -194,13 +194,23 @@ pub(crate) async fn far_end(
     path: &InstancePath,
     name_only: bool,
 ) -> Result<Option<Instance>, CimError> {
-    let namespace = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
-    let here = namespace == scope.namespace.name;
-    let path = InstancePath { namespace: Some(namespace), ..path.clone() };
+    let at = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
+    let path = InstancePath { namespace: Some(at.clone()), ..path.clone() };
     let bare = Instance { class: path.class.clone(), path: Some(path.clone()), properties: Vec::new() };
-    if !here || (name_only && scope.namespace.brings(&path.class)) {
+    let namespace = if at == scope.namespace.name {
+        Arc::clone(&scope.namespace)
+    } else {
+        match scope.inner.registry.namespace(&at) {
+            Ok(namespace) => namespace,
+            // What another server has cannot be looked at from here.
+            Err(_) => return Ok(Some(bare)),
+        }
+    };
+    if name_only && namespace.brings(&path.class) {
         return Ok(Some(bare));
     }
+    // A role is the same in all namespaces, so that whoever may look here may look there.
+    let scope = &Scope { namespace, ..scope.clone() };
     if let Some(instance) = find(scope, &path).await? {
         return Ok(Some(if name_only { bare } else { instance }));
     }
