@@ -179,6 +179,9 @@ fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Va
     let wrong = |why: String| CimError::invalid_parameter(format!("the property {}: {why}", declared.name));
     let mut value = coerce(value, shape, &|text| (scope.inner.parser)(text))
         .map_err(|mismatch| wrong(mismatch.to_string()))?;
+    if declared.is_key() && matches!(value, Value::Instance(_) | Value::InstanceText(_) | Value::Class(_)) {
+        return Err(wrong("is a key, and an object cannot be one".to_owned()));
+    }
     if let (Some(most), Value::Array(items)) = (declared.array_size, &value)
         && items.len() > most as usize
     {

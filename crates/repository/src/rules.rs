@@ -152,10 +152,12 @@ fn declared(known: Declarations<'_>, mut class: Class) -> Result<Class, CimError
     let place = class.name.to_string();
     qualifiers(known, &mut class.qualifiers, above, &kind, &place)?;
     for property in &mut class.properties {
-        let above = inherited(&property.name).map_or(&[][..], |p| &p.qualifiers);
+        let inherited = inherited(&property.name);
+        let above = inherited.map_or(&[][..], |p| &p.qualifiers);
         let place = format!("{place}.{}", property.name);
         let scope = scope_of(property);
         qualifiers(known, &mut property.qualifiers, above, &[scope], &place)?;
+        key_of_a_path(property, inherited, &place)?;
         plain_property(property);
     }
     for method in &mut class.methods {
@@ -164,6 +166,23 @@ fn declared(known: Declarations<'_>, mut class: Class) -> Result<Class, CimError
         plain_method(known, method, above, &place)?;
     }
     Ok(class)
+}
+
+/// A path holds one plain value for each key: neither an array nor an object has a text that would tell two instances apart
+/// (DSP0004 8.2.5).
+fn key_of_a_path(property: &Property, inherited: Option<&Property>, place: &str) -> Result<(), CimError> {
+    let is_key = property.is_key() || inherited.is_some_and(Property::is_key);
+    let what = if property.is_array {
+        "an array"
+    } else if property.embedded.or(inherited.and_then(|p| p.embedded)).is_some() {
+        "an embedded object"
+    } else {
+        return Ok(());
+    };
+    if is_key {
+        return Err(CimError::invalid_parameter(format!("{place} is {what} and cannot be a key")));
+    }
+    Ok(())
 }
 
 fn plain_property(property: &mut Property) {

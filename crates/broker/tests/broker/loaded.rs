@@ -483,3 +483,25 @@ async fn values_keep_to_their_declaration() {
         assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter, "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn a_key_is_one_plain_value() {
+    let house = House::open().await;
+    let mut class = Class::new("ACME_Tag");
+    class.properties = vec![key("Name", CimType::String)];
+    let mut array = class.clone();
+    array.properties[0].is_array = true;
+    let create = Operation::CreateClass { class: Box::new(array) };
+    assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter);
+    create_class(&house, class).await;
+    let inner = || Box::new(Instance::new("ACME_Tag").with("Name", "x"));
+    for object in [
+        Value::Instance(inner()),
+        Value::InstanceText(inner()),
+        Value::Class(Box::new(Class::new("ACME_Tag"))),
+    ] {
+        let create = Operation::CreateInstance { instance: Instance::new("ACME_Tag").with("Name", object) };
+        assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter);
+    }
+    add(&house, Instance::new("ACME_Tag").with("Name", "x")).await;
+}

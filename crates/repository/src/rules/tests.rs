@@ -1,5 +1,5 @@
 use super::*;
-use cimwright_cim::{CimType, Flavor, Scopes, Value};
+use cimwright_cim::{CimType, Embedded, Flavor, Scopes, Value};
 
 fn declaration(name: &str, cim_type: CimType, scopes: &[QualifierScope]) -> QualifierDeclaration {
     QualifierDeclaration {
@@ -68,6 +68,41 @@ fn what_cannot_be_made_is_refused() {
     let mut retyped = below("ACME_Note", "D");
     retyped.properties.push(Property::new("Text", CimType::Uint8, None));
     assert_eq!(refused(retyped), CimStatus::InvalidParameter);
+}
+
+#[test]
+fn a_key_is_one_plain_value() {
+    let (schema, common) = (with_note(), common());
+    let known = Declarations { schema: &schema, common: &common };
+    let status = |class: Class| create_class(known, class).map(|_| ()).map_err(|e| e.status);
+    let with = |change: &dyn Fn(&mut Property)| {
+        let mut class = note();
+        class.name = "ACME_Other".into();
+        change(&mut class.properties[0]);
+        class
+    };
+    let string = |p: &mut Property| p.cim_type = CimType::String;
+    assert_eq!(status(with(&string)), Ok(()));
+    assert_eq!(status(with(&|p| p.is_array = true)), Err(CimStatus::InvalidParameter));
+    let embedded = |p: &mut Property| (p.cim_type, p.embedded) = (CimType::String, Some(Embedded::Instance));
+    assert_eq!(status(with(&embedded)), Err(CimStatus::InvalidParameter));
+    let plain = with(&|p| {
+        p.is_array = true;
+        p.qualifiers.clear();
+    });
+    assert_eq!(status(plain), Ok(()), "what is no key may be an array");
+
+    let (schema, _) = create_class(known, with(&string)).unwrap();
+    let mut below = below("ACME_Other", "ACME_Below");
+    let mut id = Property::new("Id", CimType::String, None);
+    id.embedded = Some(Embedded::Object);
+    below.properties.push(id);
+    let known = Declarations { schema: &schema, common: &common };
+    assert_eq!(
+        create_class(known, below).unwrap_err().status,
+        CimStatus::InvalidParameter,
+        "an inherited key"
+    );
 }
 
 #[test]
