@@ -129,7 +129,7 @@ pub(crate) async fn set_qualifier(
 ) -> Result<OperationResult, CimError> {
     check_identifier("a qualifier", &declaration.name)?;
     change_schema(scope, move |now| {
-        let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
+        let schema = rules::set_qualifier(now.declarations(), &declaration)?;
         if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
             return Ok(None);
         }

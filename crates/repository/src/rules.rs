@@ -95,8 +95,13 @@ pub fn delete_class(schema: &Schema, name: &ClassName, has_instances: bool) -> R
 /// The schema with a qualifier declaration, made or replaced (DSP0200 5.3.2.22).
 ///
 /// # Errors
-/// CIM_ERR_INVALID_PARAMETER for a default of another type, and for another type than the one that classes use it with.
-pub fn set_qualifier(schema: &Schema, declaration: &QualifierDeclaration) -> Result<Schema, CimError> {
+/// CIM_ERR_INVALID_PARAMETER for a default of another type, and for another type than the one that classes use it with, whether
+/// the namespace declares it or has it from the common ones.
+pub fn set_qualifier(
+    known: Declarations<'_>,
+    declaration: &QualifierDeclaration,
+) -> Result<Schema, CimError> {
+    let schema = known.schema;
     let name = &declaration.name;
     if let Some(value) = &declaration.value
         && value.cim_type().is_some_and(|t| t != declaration.cim_type)
@@ -104,8 +109,8 @@ pub fn set_qualifier(schema: &Schema, declaration: &QualifierDeclaration) -> Res
         let text = format!("the default of the qualifier {name} is of another type than the qualifier");
         return Err(CimError::invalid_parameter(text));
     }
-    let other_shape = schema
-        .qualifier(name.as_str())
+    let other_shape = known
+        .find(name)
         .is_some_and(|old| old.cim_type != declaration.cim_type || old.is_array != declaration.is_array);
     if other_shape && let Some(user) = user_of(schema, name) {
         let text = format!("the qualifier {name} cannot get another type while {user} uses it");

@@ -158,16 +158,29 @@ fn a_class_is_deleted_when_nothing_depends_on_it() {
 
 #[test]
 fn a_qualifier_that_is_used_stays_what_it_is() {
-    let mut schema = common();
+    let (mut schema, nothing) = (common(), Schema::new());
     schema.add_class(note()).unwrap();
+    let known = Declarations { schema: &schema, common: &nothing };
     assert_eq!(delete_qualifier(&schema, &"Nope".into()).unwrap_err().status, CimStatus::NotFound);
     assert_eq!(delete_qualifier(&schema, &"key".into()).unwrap_err().status, CimStatus::Failed);
     assert!(delete_qualifier(&schema, &"Description".into()).unwrap().qualifier("Description").is_none());
     let other = declaration("KEY", CimType::String, &[QualifierScope::Property]);
-    assert_eq!(set_qualifier(&schema, &other).unwrap_err().status, CimStatus::InvalidParameter);
+    assert_eq!(set_qualifier(known, &other).unwrap_err().status, CimStatus::InvalidParameter);
     let mut wrong = declaration("New", CimType::Uint8, &[QualifierScope::Property]);
     wrong.value = Some("x".into());
-    assert_eq!(set_qualifier(&schema, &wrong).unwrap_err().status, CimStatus::InvalidParameter);
+    assert_eq!(set_qualifier(known, &wrong).unwrap_err().status, CimStatus::InvalidParameter);
     wrong.value = Some(Value::Uint8(1));
-    assert!(set_qualifier(&schema, &wrong).unwrap().qualifier("new").is_some());
+    assert!(set_qualifier(known, &wrong).unwrap().qualifier("new").is_some());
+}
+
+#[test]
+fn a_common_qualifier_that_is_used_stays_what_it_is() {
+    let (schema, common) = (with_note(), common());
+    let known = Declarations { schema: &schema, common: &common };
+    let other = declaration("key", CimType::Uint8, &[QualifierScope::Property]);
+    assert_eq!(set_qualifier(known, &other).unwrap_err().status, CimStatus::InvalidParameter);
+    let unused = declaration("Description", CimType::Uint8, &[QualifierScope::Property]);
+    assert!(set_qualifier(known, &unused).unwrap().qualifier("Description").is_some(), "nobody uses it");
+    let same = declaration("Key", CimType::Boolean, &[QualifierScope::Property, QualifierScope::Reference]);
+    assert!(set_qualifier(known, &same).unwrap().qualifier("Key").is_some());
 }
