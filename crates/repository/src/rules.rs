@@ -63,9 +63,21 @@ pub fn modify_class(
         ),
         _ => refused(&error),
     })?;
-    for below in schema.with_descendants(name.as_str()) {
+    let below = schema.with_descendants(name.as_str());
+    for below in below.iter().filter(|below| **below != name) {
+        // A subclass that could not be declared before either is not the fault of this change.
+        if let Some(error) = mistake_in(Declarations { schema: &schema, ..known }, below)
+            && mistake_in(known, below).is_none()
+        {
+            let text = format!("{name} cannot become so because of a subclass: {}", error.description);
+            return Err(CimError::new(CimStatus::ClassHasChildren, text));
+        }
+    }
+    for below in below {
         if instances(&below) && !same_instances(known.schema, &schema, &below) {
-            let text = format!("{name} cannot get other properties while there are instances of {below}");
+            let text = format!(
+                "{name} cannot get other properties, nor become another kind of class, while there are instances of {below}"
+            );
             return Err(CimError::new(CimStatus::ClassHasInstances, text));
         }
     }
@@ -171,6 +183,11 @@ fn declared(known: Declarations<'_>, mut class: Class) -> Result<Class, CimError
         plain_method(known, method, above, &place)?;
     }
     Ok(class)
+}
+
+/// What is wrong with a class that is there, as it is declared.
+fn mistake_in(known: Declarations<'_>, class: &ClassName) -> Option<CimError> {
+    declared(known, Class::clone(known.schema.declared(class.as_str())?)).err()
 }
 
 /// A path holds one plain value for each key: neither an array nor an object has a text that would tell two instances apart
@@ -299,7 +316,9 @@ fn same_instances(before: &Schema, after: &Schema, class: &ClassName) -> bool {
     let (Some(before), Some(after)) = (before.class(class.as_str()), after.class(class.as_str())) else {
         return false;
     };
-    before.properties.len() == after.properties.len()
+    let kind = |class: &Class| (class.is_association(), class.is_abstract(), class.is_indication());
+    kind(before) == kind(after)
+        && before.properties.len() == after.properties.len()
         && before.properties.iter().all(|old| {
             after.property(old.name.as_str()).is_some_and(|new| {
                 (new.cim_type, new.is_array, new.embedded, new.is_key())

@@ -184,3 +184,61 @@ fn a_common_qualifier_that_is_used_stays_what_it_is() {
     let same = declaration("Key", CimType::Boolean, &[QualifierScope::Property, QualifierScope::Reference]);
     assert!(set_qualifier(known, &same).unwrap().qualifier("Key").is_some());
 }
+
+#[test]
+fn a_class_with_instances_stays_of_its_kind() {
+    let mut common = common();
+    for (name, scope) in [
+        ("Association", QualifierScope::Association),
+        ("Abstract", QualifierScope::Class),
+        ("Indication", QualifierScope::Indication),
+    ] {
+        common.set_qualifier(declaration(name, CimType::Boolean, &[scope]));
+    }
+    let of_kind = |kinds: &[&str]| {
+        let mut class = note();
+        class.qualifiers = kinds.iter().map(|kind| Qualifier::flag(*kind)).collect();
+        class
+    };
+    let change = |from: &[&str], to: &[&str], instances: bool| {
+        let none = Schema::new();
+        let schema = create_class(Declarations { schema: &none, common: &common }, of_kind(from)).unwrap().0;
+        let known = Declarations { schema: &schema, common: &common };
+        modify_class(known, of_kind(to), |_| instances).map(|_| ()).map_err(|e| e.status)
+    };
+    for (from, to) in [
+        (&["Association"][..], &[][..]),
+        (&[], &["Association"]),
+        (&[], &["Abstract"]),
+        (&[], &["Indication"]),
+    ] {
+        assert_eq!(change(from, to, true), Err(CimStatus::ClassHasInstances), "{from:?} to {to:?}");
+        assert_eq!(change(from, to, false), Ok(()), "{from:?} to {to:?}");
+    }
+    assert_eq!(change(&["Association"], &["Association"], true), Ok(()));
+}
+
+#[test]
+fn a_class_is_modified_as_long_as_its_subclasses_may_be_what_they_are() {
+    let mut common = common();
+    let fixed = Flavor { overridable: false, ..Flavor::default() };
+    let mark = declaration("Mark", CimType::String, &[QualifierScope::Property]);
+    common.set_qualifier(QualifierDeclaration { flavor: fixed, ..mark });
+    let marked = |mut class: Class, value: &str| {
+        let mut text = Property::new("Text", CimType::String, None);
+        let value = Some(value.into());
+        text.qualifiers.push(Qualifier { cim_type: CimType::String, value, ..Qualifier::flag("Mark") });
+        class.properties.retain(|p| !p.name.is("Text"));
+        class.properties.push(text);
+        class
+    };
+    let mut schema = with_note();
+    for class in [below("ACME_Note", "ACME_Sub"), marked(below("ACME_Sub", "ACME_Subsub"), "one")] {
+        schema = create_class(Declarations { schema: &schema, common: &common }, class).unwrap().0;
+    }
+    let known = Declarations { schema: &schema, common: &common };
+    let change = |class| modify_class(known, class, |_| false).map(|_| ()).map_err(|e| e.status);
+    assert_eq!(change(marked(note(), "other")), Err(CimStatus::ClassHasChildren));
+    assert_eq!(change(marked(note(), "one")), Ok(()));
+    assert_eq!(change(note()), Ok(()));
+}
