@@ -162,7 +162,7 @@ async fn profiles_lead_to_their_central_instances() {
         method: "GetCentralInstances".into(),
         params: Vec::new(),
     };
-    let OperationResult::Method { return_value, out } = house.ask(&admin(), CIM, operation).await.unwrap()
+    let OperationResult::Method { return_value, out } = house.ask(&reader(), CIM, operation).await.unwrap()
     else {
         panic!("no answer of a method")
     };
