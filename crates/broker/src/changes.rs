@@ -3,7 +3,7 @@
 use crate::authorize::Permission;
 use crate::broker::Scope;
 use crate::errors;
-use crate::instances::{absent, find};
+use crate::instances::present;
 use crate::methods::detached;
 use crate::paths;
 use crate::registry::blank;
@@ -50,7 +50,7 @@ pub(crate) async fn modify(
     property_list: Option<Vec<Name>>,
 ) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(&path.class)?);
-    let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
+    let present = present(&scope, &path).await?;
     administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         if !is_static(&scope, &class.name) {
@@ -83,9 +83,7 @@ pub(crate) async fn delete(
     permission: Permission,
     path: InstancePath,
 ) -> Result<OperationResult, CimError> {
-    if find(&scope, &path).await?.is_none() {
-        return Err(absent(&path));
-    }
+    present(&scope, &path).await?;
     administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
     let class = scope.namespace.class(&path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {

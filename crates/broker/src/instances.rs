@@ -38,10 +38,7 @@ pub(crate) async fn get(
             dialect.template.restricted(options.property_list.as_deref(), options.include_class_origin);
         return Ok(template.instance(&record, now));
     }
-    let found = match find(scope, &path).await? {
-        Some(instance) => instance,
-        None => link_instance(scope, &path).await?.ok_or_else(|| absent(&path))?,
-    };
+    let found = present(scope, &path).await?;
     let view = View {
         visible: options.property_list.clone(),
         class_origin: options.include_class_origin,
@@ -176,6 +173,17 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
     };
     let found = asking(provider.get(scope.context(), path)).await?;
     Ok(found.map(|i| complete(scope, i, &path.class)))
+}
+
+/// The instance at an exact path, whoever it comes from.
+///
+/// # Errors
+/// CIM_ERR_NOT_FOUND.
+pub(crate) async fn present(scope: &Scope, path: &InstancePath) -> Result<Instance, CimError> {
+    match find(scope, path).await? {
+        Some(instance) => Ok(instance),
+        None => link_instance(scope, path).await?.ok_or_else(|| absent(path)),
+    }
 }
 
 /// The static instance at an exact path.
