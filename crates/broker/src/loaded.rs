@@ -62,6 +62,10 @@ pub(crate) fn with_content(mut namespaces: Namespaces, content: Content) -> Name
     }
     for (at, instance) in content.instances {
         match namespaces.get(&at) {
+            // The instances of such a class were of another one of the same name.
+            Some(namespace) if namespace.brings(&instance.class) => {
+                tracing::warn!(namespace = %at, class = %instance.class, "an instance is kept whose class the server brings now");
+            }
             Some(namespace) if namespace.schema.contains(instance.class.as_str()) => {
                 namespace.extents.set(instance);
             }

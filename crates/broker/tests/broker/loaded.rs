@@ -10,7 +10,7 @@ use cimwright_cim::{
     Qualifier, QualifierDeclaration, QualifierScope, Scopes, Value,
 };
 use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
-use cimwright_store::SqliteRepository;
+use cimwright_store::{MemoryRepository, SqliteRepository};
 use std::sync::Arc;
 
 fn key(name: &str, cim_type: CimType) -> Property {
@@ -402,6 +402,33 @@ async fn what_was_loaded_is_there_after_a_restart() {
     assert_eq!(found[0].path, Some(path("ACME_Note", 2)));
     let gone = Operation::EnumerateInstanceNames { class: "ACME_BigNote".into() };
     assert_eq!(refused_as_admin(&house, gone).await, CimStatus::InvalidClass);
+}
+
+#[tokio::test]
+async fn what_the_server_brings_now_hides_what_was_loaded_under_its_name() {
+    // As an older version of the server, which had no Test_Image, let a client load it.
+    let mut class = Class::new("Test_Image");
+    class.properties = vec![key("Number", CimType::Uint32)];
+    let made = |class: &str| {
+        let path = InstancePath::new(NamespaceName::new(V1), class).with_key("Number", Value::Uint32(1));
+        let mut instance = Instance::new(class).with("Number", Value::Uint32(1));
+        instance.path = Some(path);
+        (NamespaceName::new(V1), instance)
+    };
+    let other = Class { name: "ACME_Image".into(), ..class.clone() };
+    let content = Content {
+        classes: [class, other].map(|class| (NamespaceName::new(V1), class)).into(),
+        instances: ["Test_Image", "ACME_Image"].map(made).into(),
+        ..Content::default()
+    };
+    let store = Arc::new(MemoryRepository::new());
+    let house = House::with_more(|builder| builder.repository(store, content)).await;
+    let count = async |class: &str| {
+        let all = Operation::EnumerateInstanceNames { class: class.into() };
+        house.items(V1, all).await.unwrap().len()
+    };
+    assert_eq!(count("Test_Image").await, 0);
+    assert_eq!(count("ACME_Image").await, 1);
 }
 
 #[tokio::test]
