@@ -131,6 +131,14 @@ async fn the_server_and_what_belongs_to_it_are_found() {
     assert_eq!(ends(&house, &manager, "CIM_HostedService").await[0].key_str("Name"), Some("test"));
     let statistics = ends(&house, &manager, "CIM_ElementStatisticalData").await;
     assert!(house.get(&statistics[0]).await.is_ok());
+    for association in ["CIM_CommMechanismForManager", "CIM_HostedService", "CIM_NamespaceInManager"] {
+        let filter = AssociationFilter { assoc_class: Some(association.into()), ..Default::default() };
+        let options = InstanceOptions::default();
+        let operation = Operation::Associators { object: manager.clone().into(), filter, options };
+        let whole = house.items(CIM, operation).await.unwrap();
+        let paths: Vec<_> = whole.into_iter().map(|i| i.path.unwrap()).collect();
+        assert_eq!(paths, ends(&house, &manager, association).await, "{association}");
+    }
     let namespaces = ends(&house, &manager, "CIM_NamespaceInManager").await;
     assert_eq!(namespaces.len(), names(&house).await.len());
 }
