@@ -172,7 +172,7 @@ async fn from_job(
             // One element comes once, however many associations lead to it.
             let path = element.located(namespace);
             if !found.iter().any(|i| i.path.as_ref() == Some(&path)) {
-                found.push(instances::far_end(scope, &path, names_only).await?);
+                found.extend(instances::far_end(scope, &path, names_only).await?);
             }
         }
     }

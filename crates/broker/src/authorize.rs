@@ -28,7 +28,8 @@ enum Need {
 }
 
 /// Methods that only look, whatever class has them.
-const LOOKING_METHODS: [&str; 4] = ["GetError", "GetErrorEx", "GetErrors", "FormatError"];
+const LOOKING_METHODS: [&str; 5] =
+    ["GetError", "GetErrorEx", "GetErrors", "FormatError", "GetCentralInstances"];
 
 /// Methods that control a job.
 const CONTROL_METHODS: [&str; 2] = ["RequestStateChange", "KillJob"];
@@ -119,6 +120,7 @@ mod tests {
             (call("GetErrorEx"), [Granted, Granted, Granted]),
             (call("GetErrors"), [Granted, Granted, Granted]),
             (call("FormatError"), [Granted, Granted, Granted]),
+            (call("GetCentralInstances"), [Granted, Granted, Granted]),
             (call("REQUESTSTATECHANGE"), [Denied, OwnJobs, Granted]),
             (call("KillJob"), [Denied, OwnJobs, Granted]),
             (call("CreateVirtualHardDisk"), [Denied, Granted, Granted]),

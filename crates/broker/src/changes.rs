@@ -3,7 +3,7 @@
 use crate::authorize::Permission;
 use crate::broker::Scope;
 use crate::errors;
-use crate::instances::{absent, find};
+use crate::instances::present;
 use crate::methods::detached;
 use crate::paths;
 use crate::registry::blank;
@@ -50,12 +50,13 @@ pub(crate) async fn modify(
     property_list: Option<Vec<Name>>,
 ) -> Result<OperationResult, CimError> {
     let class = Arc::clone(scope.namespace.class(&path.class)?);
-    let present = find(&scope, &path).await?.ok_or_else(|| absent(&path))?;
+    let present = present(&scope, &path).await?;
     administrators_only(&scope, permission, "ModifyInstance", &path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         if !is_static(&scope, &class.name) {
             return Err(nobody("ModifyInstance", &class));
         }
+        let path = paths::normal(&scope, &path);
         return static_writes::modify(scope, path, move |scope, present| {
             let class = Arc::clone(scope.namespace.class(&present.class)?);
             let mut changed = present.clone();
@@ -82,15 +83,14 @@ pub(crate) async fn delete(
     permission: Permission,
     path: InstancePath,
 ) -> Result<OperationResult, CimError> {
-    if find(&scope, &path).await?.is_none() {
-        return Err(absent(&path));
-    }
+    present(&scope, &path).await?;
     administrators_only(&scope, permission, "DeleteInstance", &path.class)?;
     let class = scope.namespace.class(&path.class)?;
     let Some(provider) = scope.namespace.instances(&class.name).cloned() else {
         if !is_static(&scope, &class.name) {
             return Err(nobody("DeleteInstance", class));
         }
+        let path = paths::normal(&scope, &path);
         return static_writes::delete(scope, path).await;
     };
     detached(async move {
@@ -177,6 +177,9 @@ fn fit(scope: &Scope, declared: &Property, given: &Property) -> Result<Option<Va
     let wrong = |why: String| CimError::invalid_parameter(format!("the property {}: {why}", declared.name));
     let mut value = coerce(value, shape, &|text| (scope.inner.parser)(text))
         .map_err(|mismatch| wrong(mismatch.to_string()))?;
+    if declared.is_key() && matches!(value, Value::Instance(_) | Value::InstanceText(_) | Value::Class(_)) {
+        return Err(wrong("is a key, and an object cannot be one".to_owned()));
+    }
     if let (Some(most), Value::Array(items)) = (declared.array_size, &value)
         && items.len() > most as usize
     {

@@ -38,10 +38,7 @@ pub(crate) async fn get(
             dialect.template.restricted(options.property_list.as_deref(), options.include_class_origin);
         return Ok(template.instance(&record, now));
     }
-    let found = match find(scope, &path).await? {
-        Some(instance) => instance,
-        None => link_instance(scope, &path).await?.ok_or_else(|| absent(&path))?,
-    };
+    let found = present(scope, &path).await?;
     let view = View {
         visible: options.property_list.clone(),
         class_origin: options.include_class_origin,
@@ -178,6 +175,17 @@ pub(crate) async fn find(scope: &Scope, path: &InstancePath) -> Result<Option<In
     Ok(found.map(|i| complete(scope, i, &path.class)))
 }
 
+/// The instance at an exact path, whoever it comes from.
+///
+/// # Errors
+/// CIM_ERR_NOT_FOUND.
+pub(crate) async fn present(scope: &Scope, path: &InstancePath) -> Result<Instance, CimError> {
+    match find(scope, path).await? {
+        Some(instance) => Ok(instance),
+        None => link_instance(scope, path).await?.ok_or_else(|| absent(path)),
+    }
+}
+
 /// The static instance at an exact path.
 pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
     let has_references = path.keys.iter().any(|k| matches!(k.value, Value::Reference(_)));
@@ -187,29 +195,52 @@ pub(crate) fn kept(scope: &Scope, path: &InstancePath) -> Option<Arc<Kept>> {
     scope.namespace.extents.get(path)
 }
 
-/// What an association leads to. An element that nobody serves is shown by what its path says.
+/// What an association leads to; `None` if it is not there. An element that nobody serves is shown by what its path says. Only a
+/// name is not asked for at its provider.
 pub(crate) async fn far_end(
     scope: &Scope,
     path: &InstancePath,
     name_only: bool,
-) -> Result<Instance, CimError> {
-    let namespace = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
-    let here = namespace == scope.namespace.name;
-    let path = InstancePath { namespace: Some(namespace), ..path.clone() };
+) -> Result<Option<Instance>, CimError> {
+    let at = path.namespace.clone().unwrap_or_else(|| scope.namespace.name.clone());
+    let path = InstancePath { namespace: Some(at.clone()), ..path.clone() };
     let bare = Instance { class: path.class.clone(), path: Some(path.clone()), properties: Vec::new() };
-    if name_only || !here {
-        return Ok(bare);
+    let namespace = if at == scope.namespace.name {
+        Arc::clone(&scope.namespace)
+    } else {
+        match scope.inner.registry.namespace(&at) {
+            Ok(namespace) => namespace,
+            // What another server has cannot be looked at from here.
+            Err(_) => return Ok(Some(bare)),
+        }
+    };
+    if name_only && namespace.brings(&path.class) {
+        return Ok(Some(bare));
     }
+    // A role is the same in all namespaces, so that whoever may look here may look there.
+    let scope = &Scope { namespace, ..scope.clone() };
     if let Some(instance) = find(scope, &path).await? {
-        return Ok(instance);
+        return Ok(Some(if name_only { bare } else { instance }));
     }
-    let Some(class) = scope.namespace.schema.class(path.class.as_str()) else { return Ok(bare) };
+    if is_served(scope, &path.class) {
+        return Ok(None);
+    }
+    let Some(class) = scope.namespace.schema.class(path.class.as_str()) else { return Ok(None) };
     let mut instance = blank(class);
     for key in &path.keys {
         instance.set(key.name.clone(), Some(key.value.clone()));
     }
     instance.path = Some(path);
-    Ok(instance)
+    Ok(Some(instance))
+}
+
+/// Whether somebody knows all instances of a class: a provider, the jobs, or the repository.
+fn is_served(scope: &Scope, class: &ClassName) -> bool {
+    let namespace = &scope.namespace;
+    !namespace.brings(class)
+        || namespace.instances(class).is_some()
+        || namespace.dialect(class).is_some()
+        || (class.is(METHOD_RESULT) && !namespace.dialects.is_empty())
 }
 
 /// All instances that the provider of a class gives, in the form they are answered in.

@@ -62,6 +62,10 @@ pub(crate) fn with_content(mut namespaces: Namespaces, content: Content) -> Name
     }
     for (at, instance) in content.instances {
         match namespaces.get(&at) {
+            // The instances of such a class were of another one of the same name.
+            Some(namespace) if namespace.brings(&instance.class) => {
+                tracing::warn!(namespace = %at, class = %instance.class, "an instance is kept whose class the server brings now");
+            }
             Some(namespace) if namespace.schema.contains(instance.class.as_str()) => {
                 namespace.extents.set(instance);
             }
@@ -129,7 +133,7 @@ pub(crate) async fn set_qualifier(
 ) -> Result<OperationResult, CimError> {
     check_identifier("a qualifier", &declaration.name)?;
     change_schema(scope, move |now| {
-        let schema = rules::set_qualifier(&now.namespace.schema, &declaration)?;
+        let schema = rules::set_qualifier(now.declarations(), &declaration)?;
         if now.namespace.schema.qualifier(declaration.name.as_str()) == Some(&declaration) {
             return Ok(None);
         }

@@ -115,9 +115,9 @@ pub(crate) async fn pull(
 
 /// CloseEnumeration. A Pull that is at work with the session ends with CIM_ERR_PULL_HAS_BEEN_ABANDONED.
 pub(crate) fn close(scope: &Scope, context: &str) -> Result<OperationResult, CimError> {
-    let mut sessions = scope.inner.sessions.lock();
     let now = scope.inner.jobs.clock().now();
-    if !sessions.get(context).is_some_and(|s| s.is_usable(scope, now)) {
+    let mut sessions = scope.inner.sessions.in_time(now);
+    if !sessions.get(context).is_some_and(|s| s.is_usable(scope)) {
         return Err(unknown_context());
     }
     sessions.remove(context);
@@ -126,10 +126,10 @@ pub(crate) fn close(scope: &Scope, context: &str) -> Result<OperationResult, Cim
 
 /// EnumerationCount: nobody counts ahead, so the answer is NULL, for unknown.
 pub(crate) fn count(scope: &Scope, context: &str) -> Result<OperationResult, CimError> {
-    let sessions = scope.inner.sessions.lock();
     let now = scope.inner.jobs.clock().now();
+    let sessions = scope.inner.sessions.in_time(now);
     match sessions.get(context) {
-        Some(session) if session.is_usable(scope, now) => Ok(OperationResult::Count(None)),
+        Some(session) if session.is_usable(scope) => Ok(OperationResult::Count(None)),
         _ => Err(unknown_context()),
     }
 }
@@ -139,9 +139,15 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, session: Session, limits: &Limits, now: SystemTime) -> Result<String, CimError> {
+    /// The sessions whose time is not over. Whoever looks drops the others, with what their cursors hold.
+    fn in_time(&self, now: SystemTime) -> MutexGuard<'_, HashMap<String, Session>> {
         let mut sessions = self.lock();
         sessions.retain(|_, s| s.cursor.is_none() || s.expires > now);
+        sessions
+    }
+
+    fn add(&self, session: Session, limits: &Limits, now: SystemTime) -> Result<String, CimError> {
+        let mut sessions = self.in_time(now);
         let own = sessions.values().filter(|s| s.user == session.user).count();
         if sessions.len() >= limits.sessions || own >= limits.sessions_per_user {
             return Err(CimError::new(
@@ -165,10 +171,10 @@ impl Sessions {
         kind: PullKind,
         now: SystemTime,
     ) -> Result<(Cursor, Borrowed<'a>), CimError> {
-        let mut sessions = self.lock();
+        let mut sessions = self.in_time(now);
         let session = sessions
             .get_mut(context)
-            .filter(|s| s.is_usable(scope, now) && s.kind == kind)
+            .filter(|s| s.is_usable(scope) && s.kind == kind)
             .ok_or_else(unknown_context)?;
         let Some(cursor) = session.cursor.take() else {
             return Err(CimError::failed("another Pull is at work with this enumeration; one at a time"));
@@ -179,10 +185,8 @@ impl Sessions {
 
 impl Session {
     /// Whether the session is there for this user, in this namespace.
-    fn is_usable(&self, scope: &Scope, now: SystemTime) -> bool {
-        self.user == scope.principal.name()
-            && self.namespace == scope.namespace.name
-            && (self.cursor.is_none() || self.expires > now)
+    fn is_usable(&self, scope: &Scope) -> bool {
+        self.user == scope.principal.name() && self.namespace == scope.namespace.name
     }
 }
 

@@ -314,7 +314,7 @@ async fn provided_links(
             let Some(path) = path else { continue };
             let wanted = filter.result_class.as_ref();
             if wanted.is_none_or(|w| schema.is_a(path.class.as_str(), w.as_str())) {
-                found.push(instances::far_end(scope, path, names_only).await?);
+                found.extend(instances::far_end(scope, path, names_only).await?);
             }
         }
     }
@@ -359,7 +359,7 @@ async fn kept_link(
             // One element comes once, however many associations lead to it.
             let known = found.iter().any(|i| i.path.as_ref() == Some(path));
             if !known && is_a(&path.class, &filter.result_class) {
-                found.push(instances::far_end(scope, path, names_only).await?);
+                found.extend(instances::far_end(scope, path, names_only).await?);
             }
         }
     }

@@ -63,9 +63,21 @@ pub fn modify_class(
         ),
         _ => refused(&error),
     })?;
-    for below in schema.with_descendants(name.as_str()) {
+    let below = schema.with_descendants(name.as_str());
+    for below in below.iter().filter(|below| **below != name) {
+        // A subclass that could not be declared before either is not the fault of this change.
+        if let Some(error) = mistake_in(Declarations { schema: &schema, ..known }, below)
+            && mistake_in(known, below).is_none()
+        {
+            let text = format!("{name} cannot become so because of a subclass: {}", error.description);
+            return Err(CimError::new(CimStatus::ClassHasChildren, text));
+        }
+    }
+    for below in below {
         if instances(&below) && !same_instances(known.schema, &schema, &below) {
-            let text = format!("{name} cannot get other properties while there are instances of {below}");
+            let text = format!(
+                "{name} cannot get other properties, nor become another kind of class, while there are instances of {below}"
+            );
             return Err(CimError::new(CimStatus::ClassHasInstances, text));
         }
     }
@@ -95,8 +107,13 @@ pub fn delete_class(schema: &Schema, name: &ClassName, has_instances: bool) -> R
 /// The schema with a qualifier declaration, made or replaced (DSP0200 5.3.2.22).
 ///
 /// # Errors
-/// CIM_ERR_INVALID_PARAMETER for a default of another type, and for another type than the one that classes use it with.
-pub fn set_qualifier(schema: &Schema, declaration: &QualifierDeclaration) -> Result<Schema, CimError> {
+/// CIM_ERR_INVALID_PARAMETER for a default of another type, and for another type than the one that classes use it with, whether
+/// the namespace declares it or has it from the common ones.
+pub fn set_qualifier(
+    known: Declarations<'_>,
+    declaration: &QualifierDeclaration,
+) -> Result<Schema, CimError> {
+    let schema = known.schema;
     let name = &declaration.name;
     if let Some(value) = &declaration.value
         && value.cim_type().is_some_and(|t| t != declaration.cim_type)
@@ -104,8 +121,8 @@ pub fn set_qualifier(schema: &Schema, declaration: &QualifierDeclaration) -> Res
         let text = format!("the default of the qualifier {name} is of another type than the qualifier");
         return Err(CimError::invalid_parameter(text));
     }
-    let other_shape = schema
-        .qualifier(name.as_str())
+    let other_shape = known
+        .find(name)
         .is_some_and(|old| old.cim_type != declaration.cim_type || old.is_array != declaration.is_array);
     if other_shape && let Some(user) = user_of(schema, name) {
         let text = format!("the qualifier {name} cannot get another type while {user} uses it");
@@ -152,10 +169,12 @@ fn declared(known: Declarations<'_>, mut class: Class) -> Result<Class, CimError
     let place = class.name.to_string();
     qualifiers(known, &mut class.qualifiers, above, &kind, &place)?;
     for property in &mut class.properties {
-        let above = inherited(&property.name).map_or(&[][..], |p| &p.qualifiers);
+        let inherited = inherited(&property.name);
+        let above = inherited.map_or(&[][..], |p| &p.qualifiers);
         let place = format!("{place}.{}", property.name);
         let scope = scope_of(property);
         qualifiers(known, &mut property.qualifiers, above, &[scope], &place)?;
+        key_of_a_path(property, inherited, &place)?;
         plain_property(property);
     }
     for method in &mut class.methods {
@@ -164,6 +183,28 @@ fn declared(known: Declarations<'_>, mut class: Class) -> Result<Class, CimError
         plain_method(known, method, above, &place)?;
     }
     Ok(class)
+}
+
+/// What is wrong with a class that is there, as it is declared.
+fn mistake_in(known: Declarations<'_>, class: &ClassName) -> Option<CimError> {
+    declared(known, Class::clone(known.schema.declared(class.as_str())?)).err()
+}
+
+/// A path holds one plain value for each key: neither an array nor an object has a text that would tell two instances apart
+/// (DSP0004 8.2.5).
+fn key_of_a_path(property: &Property, inherited: Option<&Property>, place: &str) -> Result<(), CimError> {
+    let is_key = property.is_key() || inherited.is_some_and(Property::is_key);
+    let what = if property.is_array {
+        "an array"
+    } else if property.embedded.or(inherited.and_then(|p| p.embedded)).is_some() {
+        "an embedded object"
+    } else {
+        return Ok(());
+    };
+    if is_key {
+        return Err(CimError::invalid_parameter(format!("{place} is {what} and cannot be a key")));
+    }
+    Ok(())
 }
 
 fn plain_property(property: &mut Property) {
@@ -275,7 +316,9 @@ fn same_instances(before: &Schema, after: &Schema, class: &ClassName) -> bool {
     let (Some(before), Some(after)) = (before.class(class.as_str()), after.class(class.as_str())) else {
         return false;
     };
-    before.properties.len() == after.properties.len()
+    let kind = |class: &Class| (class.is_association(), class.is_abstract(), class.is_indication());
+    kind(before) == kind(after)
+        && before.properties.len() == after.properties.len()
         && before.properties.iter().all(|old| {
             after.property(old.name.as_str()).is_some_and(|new| {
                 (new.cim_type, new.is_array, new.embedded, new.is_key())

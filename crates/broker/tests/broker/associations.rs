@@ -109,6 +109,35 @@ async fn an_association_tells_what_is_done_to_the_element() {
 }
 
 #[tokio::test]
+async fn an_association_of_a_job_is_there_but_is_not_changed() {
+    let house = House::open().await;
+    let job = house.start(&operator(), V1, "ok", "w").await;
+    let owning = filter(None, Some("CIM_OwningJobElement"), None, None);
+    let link = references(&house, &job, owning).await.remove(0);
+    let path = link.path.clone().unwrap();
+    assert_eq!(house.get(&path).await.unwrap(), link);
+    let modify = |path: &InstancePath| Operation::ModifyInstance {
+        instance: Instance { path: Some(path.clone()), properties: Vec::new(), ..link.clone() },
+        property_list: None,
+    };
+    let delete = |path: &InstancePath| Operation::DeleteInstance { path: path.clone() };
+    for operation in [modify(&path), delete(&path)] {
+        let error = house.ask(&operator(), V1, operation.clone()).await.unwrap_err();
+        assert_eq!(error.status, CimStatus::AccessDenied, "{operation:?}");
+        assert_eq!(
+            house.refused(V1, operation.clone()).await.status,
+            CimStatus::NotSupported,
+            "{operation:?}"
+        );
+    }
+    let mut other = path;
+    other.keys.iter_mut().find(|k| k.name.is("OwningElement")).unwrap().value = disk("a").into();
+    for operation in [modify(&other), delete(&other)] {
+        assert_eq!(house.refused(V1, operation.clone()).await.status, CimStatus::NotFound, "{operation:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_element_leads_to_its_jobs() {
     let house = House::open().await;
     let first = house.start(&operator(), V1, "ok", "w1").await;

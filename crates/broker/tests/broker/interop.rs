@@ -1,8 +1,8 @@
 //! The namespace by which the server describes itself.
 
-use crate::house::{House, admin, operator};
+use crate::house::{House, admin, operator, reader};
 use cimwright_broker::interop::{AccessPoint, Central, Discovery, INTEROP_NAMESPACE, Profile};
-use cimwright_cim::operation::{AssociationFilter, InstanceOptions, Operation, OperationResult};
+use cimwright_cim::operation::{AssociationFilter, InstanceOptions, OpenOptions, Operation, OperationResult};
 use cimwright_cim::{CimStatus, ClassName, Instance, InstancePath, NamespaceName, Value};
 
 const CIM: &str = INTEROP_NAMESPACE;
@@ -41,6 +41,27 @@ async fn ends(house: &House, of: &InstancePath, association: &str) -> Vec<Instan
     let operation = Operation::AssociatorNames { object: of.clone().into(), filter };
     let found = house.items(CIM, operation).await.unwrap();
     found.into_iter().map(|i| i.path.unwrap()).collect()
+}
+
+/// The central instances of a profile, whole; with a filter only those that pass it.
+async fn conforming(house: &House, of: &InstancePath, filter: Option<&str>) -> Vec<Instance> {
+    let operation = Operation::OpenAssociatorInstances {
+        object: of.clone(),
+        filter: AssociationFilter {
+            assoc_class: Some("CIM_ElementConformsToProfile".into()),
+            ..Default::default()
+        },
+        options: InstanceOptions::default(),
+        open: OpenOptions {
+            filter: filter.map(|text| ("DMTF:FQL".to_owned(), text.to_owned())),
+            max_object_count: 1000,
+            ..OpenOptions::default()
+        },
+    };
+    match house.ask(&reader(), CIM, operation).await.unwrap() {
+        OperationResult::Pulled { items, .. } => items,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn named(class: &str, name: &str) -> Operation {
@@ -110,6 +131,14 @@ async fn the_server_and_what_belongs_to_it_are_found() {
     assert_eq!(ends(&house, &manager, "CIM_HostedService").await[0].key_str("Name"), Some("test"));
     let statistics = ends(&house, &manager, "CIM_ElementStatisticalData").await;
     assert!(house.get(&statistics[0]).await.is_ok());
+    for association in ["CIM_CommMechanismForManager", "CIM_HostedService", "CIM_NamespaceInManager"] {
+        let filter = AssociationFilter { assoc_class: Some(association.into()), ..Default::default() };
+        let options = InstanceOptions::default();
+        let operation = Operation::Associators { object: manager.clone().into(), filter, options };
+        let whole = house.items(CIM, operation).await.unwrap();
+        let paths: Vec<_> = whole.into_iter().map(|i| i.path.unwrap()).collect();
+        assert_eq!(paths, ends(&house, &manager, association).await, "{association}");
+    }
     let namespaces = ends(&house, &manager, "CIM_NamespaceInManager").await;
     assert_eq!(namespaces.len(), names(&house).await.len());
 }
@@ -128,12 +157,20 @@ async fn profiles_lead_to_their_central_instances() {
     assert_eq!(ends(&house, &jobs, "CIM_ReferencedProfile").await, [server]);
     let central = ends(&house, &jobs, "CIM_ElementConformsToProfile").await;
     assert!(central.contains(&job), "{central:?}");
+    let whole = conforming(&house, &jobs, None).await;
+    assert_eq!(whole.len(), central.len());
+    let shown = whole.iter().find(|i| i.path.as_ref() == Some(&job)).unwrap();
+    assert_eq!(shown, &house.get(&job).await.unwrap(), "as its own namespace shows it");
+    let label = shown.get_str("Name").unwrap();
+    let found = conforming(&house, &jobs, Some(&format!("Name = '{label}'"))).await;
+    assert!(found.iter().any(|i| i.path.as_ref() == Some(&job)), "{found:?}");
+    assert!(conforming(&house, &jobs, Some("Name = 'another'")).await.is_empty());
     let operation = Operation::InvokeMethod {
         target: jobs.into(),
         method: "GetCentralInstances".into(),
         params: Vec::new(),
     };
-    let OperationResult::Method { return_value, out } = house.ask(&admin(), CIM, operation).await.unwrap()
+    let OperationResult::Method { return_value, out } = house.ask(&reader(), CIM, operation).await.unwrap()
     else {
         panic!("no answer of a method")
     };

@@ -10,7 +10,7 @@ use cimwright_cim::{
     Qualifier, QualifierDeclaration, QualifierScope, Scopes, Value,
 };
 use cimwright_repository::{Change, Content, RepositoryError, RepositoryStore};
-use cimwright_store::SqliteRepository;
+use cimwright_store::{MemoryRepository, SqliteRepository};
 use std::sync::Arc;
 
 fn key(name: &str, cim_type: CimType) -> Property {
@@ -297,6 +297,57 @@ async fn static_associations_are_followed() {
     assert!(classes.iter().any(|c| c.class.is("ACME_Note")), "{classes:?}");
 }
 
+/// As clients send it: the references without their namespace, and what they are keyed with as text.
+#[tokio::test]
+async fn a_path_with_references_is_one_path_for_reading_and_writing() {
+    let house = with_classes().await;
+    let mut class = link_class();
+    class.properties.push(Property::new("Why", CimType::String, None));
+    house.ask(&admin(), V1, Operation::ModifyClass { class: Box::new(class) }).await.unwrap();
+    let bare = |id: &str| InstancePath::new(None, "acme_note").with_key("Id", id);
+    add(&house, Instance::new("ACME_Follows").with("Before", bare("1")).with("After", bare("2"))).await;
+    let path = InstancePath::new(NamespaceName::new(V1), "ACME_Follows")
+        .with_key("Before", bare("1"))
+        .with_key("After", bare("2"));
+    assert_eq!(house.get(&path).await.unwrap().get("Why"), None);
+    let change =
+        Instance { path: Some(path.clone()), ..Instance::new("ACME_Follows") }.with("Why", "modified");
+    let modify = Operation::ModifyInstance { instance: change, property_list: None };
+    house.ask(&admin(), V1, modify).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap().get_str("Why"), Some("modified"));
+    let set =
+        Operation::SetProperty { path: path.clone(), property: "Why".into(), value: Some("set".into()) };
+    house.ask(&admin(), V1, set).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap().get_str("Why"), Some("set"));
+    house.ask(&admin(), V1, Operation::DeleteInstance { path: path.clone() }).await.unwrap();
+    assert_eq!(house.get(&path).await.unwrap_err().status, CimStatus::NotFound);
+}
+
+#[tokio::test]
+async fn an_association_does_not_lead_to_what_is_gone() {
+    let house = with_classes().await;
+    for id in 1..=3 {
+        add(&house, Instance::new("ACME_Note").with("Id", Value::Uint32(id))).await;
+    }
+    for after in [path("ACME_Note", 2), path("ACME_Note", 3)] {
+        let link = Instance::new("ACME_Follows").with("Before", path("ACME_Note", 1)).with("After", after);
+        add(&house, link).await;
+    }
+    house.ask(&admin(), V1, Operation::DeleteInstance { path: path("ACME_Note", 2) }).await.unwrap();
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let whole = Operation::Associators { object, filter, options: InstanceOptions::default() };
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let names = Operation::AssociatorNames { object, filter };
+    for operation in [whole, names] {
+        let found = house.items(V1, operation).await.unwrap();
+        let paths: Vec<_> = found.into_iter().map(|i| i.path.unwrap()).collect();
+        assert_eq!(paths, [path("ACME_Note", 3)]);
+    }
+    let (object, filter) = (path("ACME_Note", 1).into(), AssociationFilter::default());
+    let links = house.items(V1, Operation::ReferenceNames { object, filter }).await.unwrap();
+    assert_eq!(links.len(), 2, "the associations themselves are there");
+}
+
 #[tokio::test]
 async fn many_instances_come_in_portions() {
     let house = with_classes().await;
@@ -351,6 +402,33 @@ async fn what_was_loaded_is_there_after_a_restart() {
     assert_eq!(found[0].path, Some(path("ACME_Note", 2)));
     let gone = Operation::EnumerateInstanceNames { class: "ACME_BigNote".into() };
     assert_eq!(refused_as_admin(&house, gone).await, CimStatus::InvalidClass);
+}
+
+#[tokio::test]
+async fn what_the_server_brings_now_hides_what_was_loaded_under_its_name() {
+    // As an older version of the server, which had no Test_Image, let a client load it.
+    let mut class = Class::new("Test_Image");
+    class.properties = vec![key("Number", CimType::Uint32)];
+    let made = |class: &str| {
+        let path = InstancePath::new(NamespaceName::new(V1), class).with_key("Number", Value::Uint32(1));
+        let mut instance = Instance::new(class).with("Number", Value::Uint32(1));
+        instance.path = Some(path);
+        (NamespaceName::new(V1), instance)
+    };
+    let other = Class { name: "ACME_Image".into(), ..class.clone() };
+    let content = Content {
+        classes: [class, other].map(|class| (NamespaceName::new(V1), class)).into(),
+        instances: ["Test_Image", "ACME_Image"].map(made).into(),
+        ..Content::default()
+    };
+    let store = Arc::new(MemoryRepository::new());
+    let house = House::with_more(|builder| builder.repository(store, content)).await;
+    let count = async |class: &str| {
+        let all = Operation::EnumerateInstanceNames { class: class.into() };
+        house.items(V1, all).await.unwrap().len()
+    };
+    assert_eq!(count("Test_Image").await, 0);
+    assert_eq!(count("ACME_Image").await, 1);
 }
 
 #[tokio::test]
@@ -431,4 +509,26 @@ async fn values_keep_to_their_declaration() {
         let create = Operation::CreateInstance { instance: shelf(2, wrong) };
         assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter, "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_is_one_plain_value() {
+    let house = House::open().await;
+    let mut class = Class::new("ACME_Tag");
+    class.properties = vec![key("Name", CimType::String)];
+    let mut array = class.clone();
+    array.properties[0].is_array = true;
+    let create = Operation::CreateClass { class: Box::new(array) };
+    assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter);
+    create_class(&house, class).await;
+    let inner = || Box::new(Instance::new("ACME_Tag").with("Name", "x"));
+    for object in [
+        Value::Instance(inner()),
+        Value::InstanceText(inner()),
+        Value::Class(Box::new(Class::new("ACME_Tag"))),
+    ] {
+        let create = Operation::CreateInstance { instance: Instance::new("ACME_Tag").with("Name", object) };
+        assert_eq!(refused_as_admin(&house, create).await, CimStatus::InvalidParameter);
+    }
+    add(&house, Instance::new("ACME_Tag").with("Name", "x")).await;
 }

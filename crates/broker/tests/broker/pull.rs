@@ -1,9 +1,12 @@
 //! Pulled enumerations.
 
 use crate::house::*;
+use async_trait::async_trait;
 use cimwright_broker::{Limits, Principal, Role};
 use cimwright_cim::operation::{OpenOptions, Operation, OperationResult, PullKind};
-use cimwright_cim::{CimError, CimStatus, Instance};
+use cimwright_cim::{CimError, CimStatus, ClassName, Instance};
+use cimwright_sdk::{Context, InstancePortions, InstanceProvider, Plugin, ServedClass};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn open(max_object_count: u32) -> OpenOptions {
@@ -166,6 +169,61 @@ async fn an_idle_session_is_dropped_and_a_used_one_is_not() {
     house.clock.advance(Duration::from_secs(11));
     let error = pulled(&house, &reader(), pull(&context, 1)).await.unwrap_err();
     assert_eq!(error.status, CimStatus::InvalidEnumerationContext);
+}
+
+/// A provider whose portions never end, and which sees how many cursors there are.
+struct Endless(Arc<()>);
+
+#[async_trait]
+impl InstanceProvider for Endless {
+    async fn enumerate(&self, _: Context<'_>, _: &ClassName) -> Result<Vec<Instance>, CimError> {
+        Ok(Vec::new())
+    }
+
+    async fn open(&self, _: Context<'_>, _: &ClassName) -> Result<Box<dyn InstancePortions>, CimError> {
+        Ok(Box::new(Endless(Arc::clone(&self.0))))
+    }
+}
+
+#[async_trait]
+impl InstancePortions for Endless {
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, CimError> {
+        Ok(Some(vec![Instance::new("Test_Orphan").with("Id", "x")]))
+    }
+}
+
+#[tokio::test]
+async fn an_idle_session_is_dropped_by_whatever_looks_at_sessions() {
+    let cursors = Arc::new(());
+    let served = ServedClass {
+        namespace: V1.into(),
+        class: "Test_Orphan".into(),
+        instances: Some(Arc::new(Endless(Arc::clone(&cursors)))),
+        methods: None,
+    };
+    let house = House::with_more(|builder| {
+        builder.plugin(Plugin { name: "endless", classes: vec![served], ..Plugin::default() })
+    })
+    .await;
+    let without = Arc::strong_count(&cursors);
+    for look in [
+        pull("guess", 1),
+        Operation::CloseEnumeration { context: "guess".into() },
+        Operation::EnumerationCount { context: "guess".into() },
+    ] {
+        let operation = Operation::OpenEnumerateInstances {
+            class: "Test_Orphan".into(),
+            deep: true,
+            options: Default::default(),
+            open: open(1),
+        };
+        pulled(&house, &reader(), operation).await.unwrap().1.unwrap();
+        house.ask(&reader(), V1, look.clone()).await.unwrap_err();
+        assert_eq!(Arc::strong_count(&cursors), without + 1, "{look:?}: its time is not over");
+        house.clock.advance(Duration::from_secs(91));
+        house.ask(&reader(), V1, look.clone()).await.unwrap_err();
+        assert_eq!(Arc::strong_count(&cursors), without, "{look:?}");
+    }
 }
 
 #[tokio::test]
