@@ -189,6 +189,31 @@ instance of X_Door { From = $hall; To = $attic; };
 }
 
 #[test]
+fn a_namespace_without_declarations_takes_what_every_server_knows() {
+    let real = Real::start();
+    let file = real.directory.path().join("key.mof");
+    std::fs::write(
+        &file,
+        "class X_Key {\n  [Key, MaxLen(5)] string A;\n  [Write] uint8 B = 3;\n  uint32 M([In, Required] string P);\n};\n",
+    )
+    .unwrap();
+    let load = ["mof", "load", file.to_str().unwrap(), "-n", "root/bare", "--create-namespace"];
+    let first = real.ran(&load, 0);
+    holds(&first, &["0 qualifier declarations, 1 classes, 0 instances loaded into root/bare"]);
+    assert!(!first.contains("warning"), "{first}");
+    for _ in 0..2 {
+        holds(&real.ran(&load, 0), &["0 qualifier declarations, 0 classes, 0 instances loaded"]);
+        // The second time, what the server wrote back.
+        let shown = real.ran(&["mof", "show", "root/bare:X_Key"], 0);
+        std::fs::write(&file, shown).unwrap();
+    }
+    std::fs::write(&file, real.ran(&["mof", "show", "root/bare:X_Key", "--complete"], 0)).unwrap();
+    holds(&check(&["--strict"], &[&file], 0), &["1 classes", "5 qualifier declarations"]);
+    holds(&real.ran(&load, 0), &["5 qualifier declarations, 0 classes, 0 instances loaded"]);
+    holds(&real.ran(&load, 0), &["0 qualifier declarations, 0 classes, 0 instances loaded"]);
+}
+
+#[test]
 fn mistakes_in_mof_are_shown_where_they_are() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x.mof");

@@ -54,6 +54,21 @@ pub fn compile(
     schemas: &mut Schemas,
     options: &Options,
 ) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_for(sources, loader, schemas, options, None)
+}
+
+/// As [`compile`], for a server that takes the qualifiers of `common` in every namespace: what stands on an element without being
+/// declared in the namespace is what it is there. A declaration in the sources is one all the same, and not a second one.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(
+    sources: &[Source],
+    loader: &dyn Loader,
+    schemas: &mut Schemas,
+    options: &Options,
+    common: Option<&Schema>,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let shelf = Shelf::default();
     thread::scope(|threads| {
         let mut compiler = Compiler {
@@ -62,6 +77,7 @@ pub fn compile(
             shelf: shelf.end(),
             schemas,
             strict: options.strict,
+            common,
             findings: Findings::default(),
             namespace: options.default_namespace.clone(),
             depth: 0,
@@ -134,6 +150,7 @@ struct Compiler<'a, 'c, 'scope, 'env> {
     shelf: ShelfEnd<'a>,
     schemas: &'c mut Schemas,
     strict: bool,
+    common: Option<&'c Schema>,
     findings: Findings<'a>,
     namespace: NamespaceName,
     depth: u32,
@@ -192,8 +209,14 @@ impl<'a: 'scope, 'c: 'scope, 'scope> Compiler<'a, 'c, 'scope, '_> {
             Some(schema) => schema,
             None => self.schemas.entry(namespace.clone()).or_default(),
         };
-        let mut declarer =
-            Declarer { source, namespace, strict: self.strict, depth: 0, findings: &mut self.findings };
+        let mut declarer = Declarer {
+            source,
+            namespace,
+            strict: self.strict,
+            common: self.common,
+            depth: 0,
+            findings: &mut self.findings,
+        };
         work(&mut declarer, schema)
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Declarer<'c, 'a> {
     pub(super) source: &'a Source,
     pub(super) namespace: &'c NamespaceName,
     pub(super) strict: bool,
+    /// The qualifiers that hold where the namespace declares none of that name.
+    pub(super) common: Option<&'c Schema>,
     /// How many objects the source stands in.
     pub(super) depth: u32,
     pub(super) findings: &'c mut Findings<'a>,

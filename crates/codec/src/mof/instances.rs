@@ -393,6 +393,7 @@ impl<'p> Builder<'p, '_> {
                     source: &inner,
                     namespace,
                     strict: false,
+                    common: None,
                     depth: depth + 1,
                     findings: &mut findings,
                 };

@@ -25,7 +25,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Compiled, Options, Schemas, compile, compile_schema};
+pub use compile::{Compiled, Options, Schemas, compile, compile_for, compile_schema};
 pub use diagnostic::{Diagnostic, Level};
 pub use parser::parse;
 pub use print::{print_class, print_instance, print_qualifier, print_schema};

@@ -128,13 +128,13 @@ impl Declarer<'_, '_> {
                 self.error(name.span, format!("the qualifier {} stands here twice", quote(name.text)));
                 continue;
             }
-            let declaration = schema.qualifier(name.text);
-            let qualifier = match declaration {
+            let own = schema.qualifier(name.text);
+            let qualifier = match own.or_else(|| self.common?.qualifier(name.text)) {
                 Some(declaration) => self.declared_qualifier(declaration, one, element),
                 None => self.undeclared_qualifier(schema, one),
             };
             let Some(qualifier) = qualifier else { continue };
-            self.findings.ledger.note_use(self.namespace, &qualifier, declaration.is_some());
+            self.findings.ledger.note_use(self.namespace, &qualifier, own.is_some());
             let before = inherited_qualifier(inherited, qualifier.name.as_str());
             if let Some(before) = before
                 && !before.flavor.overridable

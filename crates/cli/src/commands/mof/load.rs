@@ -11,7 +11,7 @@ use cimwright_cim::{
     Schema,
 };
 use cimwright_client::ClientError;
-use cimwright_codec::mof::{Compiled, Options, Schemas, compile};
+use cimwright_codec::mof::{Compiled, Options, Schemas, compile_for};
 use std::collections::HashSet;
 
 /// What the files add to a namespace.
@@ -30,7 +30,8 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, CliError> {
         return Err(CliError::usage("mof load needs one namespace").advise("name it with --namespace"));
     };
     let options = Options { default_namespace: namespace.clone(), strict: args.compile.strict };
-    let known = Known { session: &session, missing_is_empty: args.create_namespace };
+    let common = super::common()?;
+    let known = Known { session: &session, common: &common, missing_is_empty: args.create_namespace };
     let (Before { schemas: before, exist: before_exists }, mut after, compiled) =
         match known.compiled(&files, &options).await? {
             Ok(result) => result,
@@ -94,6 +95,8 @@ type Outcome = Result<(Before, Schemas, Compiled), Vec<cimwright_codec::mof::Dia
 /// What counts as declared.
 struct Known<'s> {
     session: &'s Session,
+    /// The qualifiers that need no declaration.
+    common: &'s Schema,
     /// A namespace that the server does not have is an empty one.
     missing_is_empty: bool,
 }
@@ -113,7 +116,7 @@ impl Known<'_> {
                 before.schemas.insert(namespace, schema.unwrap_or_default());
             }
             let mut after = before.schemas.clone();
-            let result = compile(&files.sources, files, &mut after, options);
+            let result = compile_for(&files.sources, files, &mut after, options, Some(self.common));
             wanted.extend(after.keys().filter(|n| !before.schemas.contains_key(*n)).cloned());
             if wanted.is_empty() {
                 return Ok(result.map(|compiled| (before, after, compiled)));

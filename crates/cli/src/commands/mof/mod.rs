@@ -7,6 +7,7 @@ mod show;
 
 use crate::args::ConnectArgs;
 use crate::exit::{CliError, Exit};
+use cimwright_cim::Schema;
 use cimwright_codec::mof::Diagnostic;
 use clap::Subcommand;
 use std::io::Write;
@@ -103,6 +104,14 @@ pub(crate) fn run(args: Args) -> Result<Exit, CliError> {
         Command::Load(args) => super::block_on(load::run(args)),
         Command::Show(args) => super::block_on(show::run(args)),
     }
+}
+
+/// The qualifiers of DSP0004, which a namespace need not declare.
+fn common() -> Result<Schema, CliError> {
+    crate::schema::common_qualifiers().map_err(|findings| {
+        let texts: String = findings.iter().map(Diagnostic::render).collect();
+        CliError::new(Exit::Trouble, format!("the qualifiers of DSP0004 do not compile: {texts}"))
+    })
 }
 
 /// Tells the findings to the person, and how many there were.

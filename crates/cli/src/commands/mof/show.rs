@@ -7,7 +7,7 @@ use crate::exit::{CliError, Exit, say};
 use crate::render::text::clean;
 use crate::session::Session;
 use cimwright_cim::operation::ClassOptions;
-use cimwright_cim::{NamespaceName, ObjectPath};
+use cimwright_cim::{Class, NamespaceName, ObjectPath, Qualifier, Schema};
 use cimwright_codec::mof::{print_class, print_qualifier};
 
 /// Runs the command.
@@ -25,12 +25,16 @@ pub(super) async fn run(args: ShowArgs) -> Result<Exit, CliError> {
     };
     let mut class = get(&session, &namespace, path.class.as_str(), options.clone()).await?;
     own(&mut class);
-    let schema = declarations(&session, &namespace).await;
+    let mut schema = declarations(&session, &namespace).await;
     let mut classes = vec![class];
     while let Some(superclass) = classes.last().and_then(|c| c.superclass.clone()).filter(|_| args.complete) {
         let mut class = get(&session, &namespace, superclass.as_str(), options.clone()).await?;
         own(&mut class);
         classes.push(class);
+    }
+    if args.complete {
+        // Where the server needs no declaration, whoever compiles the text does.
+        add_common(schema.get_or_insert_default(), &super::common()?, &classes);
     }
     let mut text = String::new();
     if let Some(schema) = schema.as_ref().filter(|_| args.complete) {
@@ -44,4 +48,24 @@ pub(super) async fn run(args: ShowArgs) -> Result<Exit, CliError> {
     }
     say(clean(&text).trim_end())?;
     Ok(Exit::Ok)
+}
+
+/// Adds the common qualifiers that stand on the classes and that the namespace does not declare.
+fn add_common(schema: &mut Schema, common: &Schema, classes: &[Class]) {
+    for Qualifier { name, .. } in classes.iter().flat_map(used) {
+        if schema.qualifier(name.as_str()).is_none()
+            && let Some(declaration) = common.qualifier(name.as_str())
+        {
+            schema.set_qualifier(declaration.clone());
+        }
+    }
+}
+
+/// All qualifiers of a class and of what it declares.
+fn used(class: &Class) -> impl Iterator<Item = &Qualifier> {
+    let properties = class.properties.iter().flat_map(|p| &p.qualifiers);
+    let methods = class.methods.iter().flat_map(|m| {
+        m.qualifiers.iter().chain(m.parameters.iter().flat_map(|parameter| &parameter.qualifiers))
+    });
+    class.qualifiers.iter().chain(properties).chain(methods)
 }

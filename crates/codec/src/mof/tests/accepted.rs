@@ -1,8 +1,10 @@
 //! What a compiler must take although it looks odd.
 
-use super::super::{EmbeddedFiles, LoadError, Schemas, Source, compile, compile_schema};
+use super::super::{
+    EmbeddedFiles, LoadError, NoIncludes, Schemas, Source, compile, compile_for, compile_schema,
+};
 use super::{QUALIFIERS, class_x, compiled_as, namespace, options, schema};
-use cimwright_cim::{CimType, DateTime, Embedded, NamespaceName, Value, class};
+use cimwright_cim::{CimType, DateTime, Embedded, NamespaceName, Schema, Value, class};
 use std::time::Duration;
 
 fn default(declaration: &str) -> Option<Value> {
@@ -355,4 +357,25 @@ fn one_call_makes_a_schema_of_texts() {
     let schema = compile_schema(&sources, &namespace()).unwrap();
     assert!(schema.contains("x"));
     assert_eq!(compile_schema(&[], &namespace()).unwrap().class_names().len(), 0);
+}
+
+#[test]
+fn common_qualifiers_stand_where_the_namespace_declares_none() {
+    let common = compile_schema(&[Source::new("q.mof", QUALIFIERS)], &namespace()).unwrap();
+    let with = |text: &str, common: Option<&Schema>| {
+        let mut schemas = Schemas::new();
+        let sources = [Source::new("x.mof", text)];
+        compile_for(&sources, &NoIncludes, &mut schemas, &options(true), common)
+            .map(|compiled| (schemas.remove(&namespace()).unwrap(), compiled.warnings))
+    };
+    const CLASS: &str = "class X { [Key] string A; };";
+    assert!(with(CLASS, None).is_err(), "nobody declares it");
+    let (schema, warnings) = with(CLASS, Some(&common)).unwrap();
+    assert_eq!(schema.declared("X"), Some(&class_x(CLASS)), "as if it were declared");
+    assert!(warnings.is_empty() && schema.qualifiers().next().is_none(), "and yet it is not");
+    let own =
+        "Qualifier Key : boolean = false, Scope(property), Flavor(EnableOverride);\n".to_owned() + CLASS;
+    let (schema, warnings) = with(&own, Some(&common)).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(schema.declared("X").unwrap().properties[0].qualifiers[0].flavor.overridable, "the own one wins");
 }
