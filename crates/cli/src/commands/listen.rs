@@ -8,6 +8,7 @@ use cimwright_client::{Arrival, Listener, Taker, server_config};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// How many properties of a change are shown on its line.
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     url_file: Option<PathBuf>,
 
     /// End after so many indications
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
     /// Print each indication as JSON on a line of its own
@@ -72,7 +73,15 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     // Printed before it is acknowledged: what was answered has been seen. So the taker prints and only counts here.
     let (sender, mut printed) = mpsc::unbounded_channel::<Result<(), CliError>>();
     let as_json = args.json;
+    let left = args.count.map(AtomicU64::new);
     let taker: Taker = Arc::new(move |indication, arrival| {
+        // They come over several connections, and faster than this program ends: what is not wanted is not acknowledged either.
+        let wanted = |left: &AtomicU64| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
+        };
+        if !left.as_ref().is_none_or(wanted) {
+            return Err(CimError::failed("this listener takes no more"));
+        }
         let outcome = show(&indication, arrival, as_json);
         let told = outcome.as_ref().map_err(|e| CimError::failed(e.message.clone())).copied();
         let _ = sender.send(outcome);

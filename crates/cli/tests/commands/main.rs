@@ -1,6 +1,7 @@
 //! The program itself against a small server with a handful of jobs: what it prints and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test stops where its ground gives way")]
 
+mod listen;
 mod real;
 mod server;
 mod wsman;
