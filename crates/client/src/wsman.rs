@@ -5,10 +5,10 @@ use crate::error::ClientError;
 use crate::transport::Question;
 use crate::wire;
 use cimwright_cim::coerce::{Declared, coerce};
-use cimwright_cim::operation::ObjectShape;
+use cimwright_cim::operation::{ClassOptions, ObjectShape};
 use cimwright_cim::{
     CimError, Class, ClassName, Instance, InstancePath, KeyBinding, NamespaceName, ObjectPath, Operation,
-    OperationResult, Param, Property, Request, Schema, Value,
+    OperationResult, Param, Property, Qualifier, Request, Schema, Value,
 };
 use cimwright_codec::cimxml::Limits;
 use cimwright_codec::query::query_text;
@@ -37,8 +37,11 @@ impl Client {
             self.ask_wsman(namespace, class, keys, &ask, repeatable).await
         };
         match &request.operation {
-            Operation::GetClass { class, .. } => match ask(class.as_str(), &[], Ask::GetClass).await? {
-                Answered::Class(class) => Ok(OperationResult::Class(class)),
+            Operation::GetClass { class, options } => match ask(class.as_str(), &[], Ask::GetClass).await? {
+                Answered::Class(mut class) => {
+                    restrict(&mut class, options);
+                    Ok(OperationResult::Class(class))
+                }
                 other => Err(self.not_expected("GetClass", &other)),
             },
             Operation::GetInstance { path, options } => {
@@ -269,6 +272,28 @@ impl Client {
             endpoint: self.endpoint().to_string(),
             reason: format!("{asked} was answered with something else ({kind})"),
         }
+    }
+}
+
+/// Leaves of a class what the options ask for: Get of a class has none, and answers with all of it.
+fn restrict(class: &mut Class, options: &ClassOptions) {
+    if options.local_only {
+        class.properties.retain(|p| !p.propagated);
+        class.methods.retain(|m| !m.propagated);
+    }
+    if let Some(list) = &options.property_list {
+        class.properties.retain(|p| list.contains(&p.name));
+    }
+    let wanted = |q: &Qualifier| options.include_qualifiers && !(options.local_only && q.propagated);
+    class.qualifiers.retain(wanted);
+    for property in &mut class.properties {
+        property.qualifiers.retain(wanted);
+        property.class_origin.take_if(|_| !options.include_class_origin);
+    }
+    for method in &mut class.methods {
+        method.qualifiers.retain(wanted);
+        method.class_origin.take_if(|_| !options.include_class_origin);
+        method.parameters.iter_mut().for_each(|p| p.qualifiers.retain(wanted));
     }
 }
 

@@ -40,10 +40,16 @@ impl RealServer {
     /// Runs a command over WS-Management and wants this exit code; what it printed.
     #[track_caller]
     fn ran(&self, line: &[&str], code: i32) -> String {
+        self.asked(&[line, &["--wsman"]].concat(), code)
+    }
+
+    /// The same over CIM-XML, unless the line says otherwise.
+    #[track_caller]
+    fn asked(&self, line: &[&str], code: i32) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_cimwright"))
             .env_clear()
             .args(line)
-            .args([Path::new("--wsman"), Path::new("--state"), &self.state])
+            .args([Path::new("--state"), &self.state])
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
@@ -86,4 +92,23 @@ fn the_story_of_a_job_over_ws_management() {
     holds(&server.ran(&["jobs"], 0), &[&waiting, "Terminated"]);
     let missing = format!("{V2}:Msvm_ConcreteJob.InstanceID=\"00000000-0000-0000-0000-000000000000\"");
     holds(&server.ran(&["get", &missing], 5), &["there is no"]);
+}
+
+#[test]
+fn a_class_is_shown_as_the_options_say_over_either_protocol() {
+    let server = RealServer::start();
+    let path = format!("{V2}:Msvm_StorageJob");
+    for options in [
+        &[][..],
+        &["--local-only"],
+        &["--no-qualifiers"],
+        &["--local-only", "--no-qualifiers"],
+        &["--property-list", "JobState,Name"],
+    ] {
+        // JSON shows no flavors, which MOF leaves out only where the declarations are at hand.
+        let line = [&["class", &path, "--json"], options].concat();
+        let shown = server.ran(&line, 0);
+        assert_eq!(shown, server.asked(&line, 0), "{options:?}");
+        assert_eq!(shown.contains("KillJob"), !options.contains(&"--local-only"), "{options:?}");
+    }
 }
