@@ -1,14 +1,13 @@
 //! `cimwright computer`: tells a server how to reach the servers of other computers. The file is read by a running server.
 
 use crate::args::is_loopback;
-use crate::exit::{CliError, Exit, remark};
+use crate::exit::{CliError, Exit, remark, say};
 use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_client::{Address, Credentials, Endpoint};
 use cimwright_sdk::remote::same_computer;
 use cimwright_server::auth::users::write_private;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
-use std::error::Error;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -99,29 +98,41 @@ struct Contents {
 /// # Errors
 /// With a text that says what is wrong and what to do.
 pub(crate) fn run(args: ComputerArgs) -> Result<Exit, CliError> {
-    change(args.command).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, error.to_string()))
+    change(args.command).map(|()| Exit::Ok)
 }
 
-fn change(command: ComputerCommand) -> Result<(), Box<dyn Error>> {
+fn change(command: ComputerCommand) -> Result<(), CliError> {
+    let trouble = |text: String| CliError::new(Exit::Trouble, text);
     match command {
         ComputerCommand::Add { name, url, ca, user, password_stdin: _, replace, place } => {
-            let password = read_password("cimwright computer add")?;
-            let ca = ca.map(std::path::absolute).transpose()?;
+            let password = read_password("cimwright computer add").map_err(trouble)?;
+            let ca = ca.map(std::path::absolute).transpose().map_err(|e| trouble(e.to_string()))?;
             let computer = Computer { name, url, ca, user, password };
-            if let Address::Tcp { host, tls: false, .. } = computer.endpoint()?.address
+            computer.check().map_err(CliError::usage)?;
+            if let Address::Tcp { host, tls: false, .. } =
+                computer.endpoint().map_err(CliError::usage)?.address
                 && !is_loopback(&host)
             {
                 remark(&format!(
                     "warning: the password will travel to {host} unencrypted; https:// would protect it"
                 ));
             }
-            state_directory::make(&place.state)?;
-            ComputersFile::in_state(&place.state).add(computer, replace)?;
+            state_directory::make(&place.state).map_err(trouble)?;
+            ComputersFile::in_state(&place.state).add(computer, replace).map_err(trouble)?;
         }
-        ComputerCommand::Rm { name, place } => ComputersFile::in_state(&place.state).remove(&name)?,
+        ComputerCommand::Rm { name, place } => {
+            state_directory::existing(&place.state)?;
+            let file = ComputersFile::in_state(&place.state);
+            if !file.list().map_err(trouble)?.iter().any(|c| same_computer(&c.name, &name)) {
+                return Err(CliError::new(Exit::NotFound, format!("there is no computer {name}"))
+                    .advise("`cimwright computer ls` shows the computers of a state directory"));
+            }
+            file.remove(&name).map_err(trouble)?;
+        }
         ComputerCommand::Ls { place } => {
-            for computer in ComputersFile::in_state(&place.state).list()? {
-                println!("{}\t{}\t{}", computer.name, computer.url, computer.user);
+            state_directory::existing(&place.state)?;
+            for computer in ComputersFile::in_state(&place.state).list().map_err(trouble)? {
+                say(&format!("{}\t{}\t{}", computer.name, computer.url, computer.user))?;
             }
         }
     }

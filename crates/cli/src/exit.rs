@@ -13,7 +13,7 @@ Exit codes:
   2  the command line is wrong
   3  the server cannot be reached, or does not let this user in
   4  the server refused the operation
-  5  there is no such job, object or message
+  5  there is no such job, object, message, user or computer
   6  something else: a file cannot be read, or an answer cannot be understood";
 
 /// How the program ends; the discriminant is the exit code.

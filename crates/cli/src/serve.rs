@@ -60,11 +60,36 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When the server cannot start; the text says what to do.
 pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
-    start(&args).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, whole_reason(&*error)))
+    let listeners = Listeners::of(&args)?;
+    start(&args, listeners)
+        .map(|()| Exit::Ok)
+        .map_err(|error| CliError::new(Exit::Trouble, whole_reason(&*error)))
 }
 
-fn start(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
-    let config = configuration(args)?;
+/// The addresses that the command line names, `None` where it names none.
+struct Listeners {
+    http: Option<Vec<SocketAddr>>,
+    https: Option<Vec<SocketAddr>>,
+    wsman: Option<Vec<SocketAddr>>,
+    wsman_tls: Option<Vec<SocketAddr>>,
+}
+
+impl Listeners {
+    fn of(args: &ServeArgs) -> Result<Self, CliError> {
+        let read = |option: &str, values: &[String]| {
+            Overrides::listeners(values).map_err(|e| CliError::usage(format!("{option}: {e}")))
+        };
+        Ok(Self {
+            http: read("--http", &args.http)?,
+            https: read("--https", &args.https)?,
+            wsman: read("--wsman", &args.wsman)?,
+            wsman_tls: read("--wsman-tls", &args.wsman_tls)?,
+        })
+    }
+}
+
+fn start(args: &ServeArgs, listeners: Listeners) -> Result<(), Box<dyn Error>> {
+    let config = configuration(args, listeners)?;
     start_log(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, args.port_file.as_deref()))
@@ -167,7 +192,7 @@ fn access_points(server: &Server) -> Vec<AccessPoint> {
     plain.chain(secure).map(|url| AccessPoint { url }).collect()
 }
 
-fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
+fn configuration(args: &ServeArgs, listeners: Listeners) -> Result<Config, Box<dyn Error>> {
     let mut config = match &args.config {
         Some(file) => Config::load(file)?,
         None => Config::default(),
@@ -175,10 +200,10 @@ fn configuration(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
     let absolute = |path: &PathBuf| std::path::absolute(path);
     config.merge(Overrides {
         state: args.state.as_ref().map(absolute).transpose()?,
-        http: Overrides::listeners(&args.http)?,
-        https: Overrides::listeners(&args.https)?,
-        wsman: Overrides::listeners(&args.wsman)?,
-        wsman_tls: Overrides::listeners(&args.wsman_tls)?,
+        http: listeners.http,
+        https: listeners.https,
+        wsman: listeners.wsman,
+        wsman_tls: listeners.wsman_tls,
         storage_roots: args.storage_root.iter().map(absolute).collect::<Result<_, _>>()?,
     });
     if let Some(name) = &args.computer_name {

@@ -1,6 +1,7 @@
 //! The directory of the server's own files.
 
 use crate::args::DEFAULT_STATE;
+use crate::exit::{CliError, Exit};
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,20 @@ pub(crate) fn make(path: &Path) -> Result<(), String> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
         format!("cannot make the state directory {}: {e}; choose another with --state DIR", path.display())
     })
+}
+
+/// Makes sure that the directory is there, for commands that look at what is in it or take something out.
+///
+/// # Errors
+/// When it is not, with what to do.
+pub(crate) fn existing(path: &Path) -> Result<(), CliError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let advice =
+        "name that of the server with --state DIR; `cimwright serve`, `user add` and `computer add` make one";
+    Err(CliError::new(Exit::NotFound, format!("there is no state directory {}", path.display()))
+        .advise(advice))
 }
 
 /// The first line of standard input. `command` is what was called, for the advice.

@@ -1,12 +1,11 @@
 //! `cimwright user`: who may use the server.
 
-use crate::exit::{CliError, Exit};
+use crate::exit::{CliError, Exit, say};
 use crate::state_directory::{self, StateArgs, read_password};
 use cimwright_sdk::Role;
 use cimwright_server::auth::Thumbprint;
-use cimwright_server::auth::users::{Credentials, UsersFile};
+use cimwright_server::auth::users::{Credentials, UsersError, UsersFile};
 use clap::{Args, Subcommand, ValueEnum};
-use std::error::Error;
 use std::path::PathBuf;
 
 /// Manage the users of a server; takes effect on a running one.
@@ -81,26 +80,55 @@ impl From<RoleName> for Role {
 /// # Errors
 /// With a text that says what is wrong and what to do.
 pub(crate) fn run(args: UserArgs) -> Result<Exit, CliError> {
-    change(args.command).map(|()| Exit::Ok).map_err(|error| CliError::new(Exit::Trouble, error.to_string()))
+    change(args.command).map(|()| Exit::Ok)
 }
 
-fn change(command: UserCommand) -> Result<(), Box<dyn Error>> {
+fn change(command: UserCommand) -> Result<(), CliError> {
     match command {
         UserCommand::Add { name, role, password_stdin, certificate, ntlm, replace, place } => {
             let credentials = Credentials {
-                password: password_stdin.then(|| read_password("cimwright user add")).transpose()?,
+                password: password_stdin
+                    .then(|| read_password("cimwright user add"))
+                    .transpose()
+                    .map_err(trouble)?,
                 ntlm,
-                certificates: certificate.iter().map(|f| Thumbprint::of_file(f)).collect::<Result<_, _>>()?,
+                certificates: certificate
+                    .iter()
+                    .map(|f| Thumbprint::of_file(f))
+                    .collect::<Result<_, _>>()
+                    .map_err(trouble)?,
             };
-            state_directory::make(&place.state)?;
-            UsersFile::in_state(&place.state).add_with(&name, role.into(), &credentials, replace)?;
+            state_directory::make(&place.state).map_err(trouble)?;
+            UsersFile::in_state(&place.state)
+                .add_with(&name, role.into(), &credentials, replace)
+                .map_err(refused)?;
         }
-        UserCommand::Rm { name, place } => UsersFile::in_state(&place.state).remove(&name)?,
+        UserCommand::Rm { name, place } => {
+            state_directory::existing(&place.state)?;
+            UsersFile::in_state(&place.state).remove(&name).map_err(refused)?;
+        }
         UserCommand::Ls { place } => {
-            for user in UsersFile::in_state(&place.state).list()? {
-                println!("{}\t{}", user.name, user.role);
+            state_directory::existing(&place.state)?;
+            for user in UsersFile::in_state(&place.state).list().map_err(refused)? {
+                say(&format!("{}\t{}", user.name, user.role))?;
             }
         }
     }
     Ok(())
+}
+
+fn trouble(error: impl ToString) -> CliError {
+    CliError::new(Exit::Trouble, error.to_string())
+}
+
+/// The users file's refusal: of what stands on the command line, of a name that is not there, or of the file itself.
+fn refused(error: UsersError) -> CliError {
+    match &error {
+        UsersError::BadName(_) | UsersError::NoCredentials => CliError::usage(error.to_string()),
+        UsersError::NoSuchUser(_) => CliError::new(Exit::NotFound, error.to_string())
+            .advise("`cimwright user ls` shows the users of a state directory"),
+        UsersError::Exists(name) => trouble(format!("there is a user {name} already"))
+            .advise("add --replace to give that user a new role and new credentials"),
+        _ => trouble(error),
+    }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its ground gives way")]
 
 mod listen;
+mod local;
 mod real;
 mod server;
 mod wsman;
