@@ -156,6 +156,9 @@ impl Transport {
                 Err(Broken::Unsent(_)) if reused => {}
                 Err(Broken::Lost(_)) if reused && question.repeatable => {}
                 Err(Broken::Unsent(error) | Broken::Lost(error)) => {
+                    if !reused && self.tls.is_none() && is_no_http(&error) {
+                        return Err(self.other_protocol(&error));
+                    }
                     return Err(ClientError::Lost {
                         endpoint: self.endpoint.to_string(),
                         reason: with_cause(&error),
@@ -346,9 +349,23 @@ impl Transport {
         ClientError::Connect { endpoint: self.endpoint.to_string(), reason: error.to_string(), advice }
     }
 
+    /// What a port for TLS says to plain HTTP is an alert, and nothing of the request has been read as one.
+    fn other_protocol(&self, error: &hyper::Error) -> ClientError {
+        ClientError::Connect {
+            endpoint: self.endpoint.to_string(),
+            reason: format!("what answers there speaks no HTTP ({})", with_cause(error)),
+            advice: "if the port speaks TLS, ask with https:// instead of http://: 5989 and 5986 usually do",
+        }
+    }
+
     fn no_tls(&self, reason: String, advice: &'static str) -> ClientError {
         ClientError::Tls { endpoint: self.endpoint.to_string(), reason, advice }
     }
+}
+
+/// Whether an answer does not even begin as one of HTTP.
+fn is_no_http(error: &hyper::Error) -> bool {
+    error.is_parse() && !error.is_parse_status() && !error.is_parse_too_large()
 }
 
 fn tls_advice(error: &io::Error) -> &'static str {

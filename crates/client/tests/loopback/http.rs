@@ -40,6 +40,18 @@ async fn one_connection_serves_many_calls_and_sends_the_headers_of_the_standard(
 }
 
 #[tokio::test]
+async fn plain_http_to_a_port_for_tls_is_told_as_such() {
+    // The alert that ends a handshake which cannot be: fatal, decode_error.
+    let (endpoint, _) =
+        serve(|_| Reply::BytesThenClose(vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32])).await;
+    let client = Client::connect(endpoint).await.unwrap();
+    let error = client.get_instance(&path(), None).await.unwrap_err();
+    assert!(matches!(error, ClientError::Connect { .. }), "{error:?}");
+    assert!(error.to_string().contains("speaks no HTTP"), "{error}");
+    assert!(error.advice().unwrap().contains("https://"), "{:?}", error.advice());
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_told_apart_from_none() {
     let (mut endpoint, log) =
         serve(|_| Reply::Bytes(http("401 Unauthorized", &["WWW-Authenticate: Basic realm=\"x\""], b"")))
