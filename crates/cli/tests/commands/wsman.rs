@@ -112,3 +112,16 @@ fn a_class_is_shown_as_the_options_say_over_either_protocol() {
         assert_eq!(shown.contains("KillJob"), !options.contains(&"--local-only"), "{options:?}");
     }
 }
+
+#[test]
+fn what_ws_management_cannot_say_is_told() {
+    let server = RealServer::start();
+    holds(&server.ran(&["ls", V2], 4), &["CIM_ERR_NOT_SUPPORTED", "ask over CIM-XML"]);
+    holds(&server.ran(&["ls"], 0), &[V2]);
+    let file = server.state.join("x.mof");
+    std::fs::write(&file, "class X_Mine { [Key] string A; };\n").unwrap();
+    let load = ["mof", "load", file.to_str().unwrap(), "--namespace", V2];
+    holds(&server.ran(&load, 4), &["CIM_ERR_NOT_SUPPORTED", "ask over CIM-XML"]);
+    let shown = server.ran(&["mof", "show", "CIM_Job", "--complete", "--namespace", V2], 0);
+    holds(&shown, &["Qualifier Abstract : boolean", "class CIM_Job : CIM_LogicalElement {"]);
+}
