@@ -4,6 +4,7 @@ use crate::args::ConnectArgs;
 use crate::exit::{CliError, Exit};
 use crate::output::{self, Format, OutputArgs};
 use crate::session::Session;
+use cimwright_cim::CimStatus;
 use cimwright_codec::query;
 
 /// Show what a query finds
@@ -37,8 +38,13 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         (_, Ok(query)) => session.namespace_with(query.from.as_str()).await?,
         // What we do not understand the server may; it has to be told where.
         (_, Err(error)) => {
-            return Err(CliError::usage(error.description)
-                .advise("with --namespace the query goes to the server as it is"));
+            let advice = match error.status {
+                CimStatus::InvalidQuery => {
+                    "correct the text of the query there; --namespace sends it as it is, to a server that takes more"
+                }
+                _ => "with --namespace the query goes to the server as it is",
+            };
+            return Err(CliError::usage(error.description).advise(advice));
         }
     };
     let mut found = session.client.exec_query_text(&namespace, &args.language, &args.text).await?;

@@ -1,6 +1,6 @@
 //! Jobs as rows and lines.
 
-use super::text::{clean_line, cut, duration, short_duration, table};
+use super::text::{clean_line, cut, duration, short_duration, table, with_readable_times};
 use cimwright_client::job::{Bytes, JobSnapshot, State};
 use std::time::SystemTime;
 
@@ -36,7 +36,7 @@ pub(crate) fn progress_line(job: &JobSnapshot) -> String {
 
 /// What the job says it does, without the bytes in brackets at its end where they are shown apart.
 pub(crate) fn doing(job: &JobSnapshot) -> Option<String> {
-    let told = clean_line(job.job_status.as_deref()?);
+    let told = with_readable_times(&clean_line(job.job_status.as_deref()?));
     let bare = match told.rsplit_once(" (") {
         Some((bare, bytes)) if job.bytes.is_some() && bytes.ends_with("bytes)") => bare.to_owned(),
         _ => told,
@@ -111,6 +111,9 @@ mod tests {
     #[test]
     fn a_job_is_a_line() {
         assert_eq!(progress_line(&job(4)), "Running  25 %  512 B of 2.0 KiB  Converting");
+        let mut waiting = job(2);
+        waiting.job_status = Some("Waiting until 20261122083252.712384+000".into());
+        assert_eq!(doing(&waiting).as_deref(), Some("Waiting until 2026-11-22 08:32:52 UTC"));
         assert_eq!(ending_line(&job(7)), "Completed in 12 s: Convert a.vhdx\u{fffd}[1m");
         assert_eq!(ending_line(&job(10)), "Failed after 12 s at 25 %: Convert a.vhdx\u{fffd}[1m");
         assert_eq!(ending_line(&job(9)), "Killed after 12 s at 25 %: Convert a.vhdx\u{fffd}[1m");

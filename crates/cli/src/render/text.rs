@@ -69,6 +69,19 @@ pub(crate) fn datetime(time: &DateTime) -> Option<String> {
     }
 }
 
+/// A text with the points in time in it written for a person; everything else stays as it is.
+pub(crate) fn with_readable_times(text: &str) -> String {
+    /// The length of a datetime (DSP0004 5.2.4), in bytes.
+    const LENGTH: usize = 25;
+    let readable = |word: &str| {
+        let time = word.get(..LENGTH)?.parse().ok().filter(|t| matches!(t, DateTime::Timestamp { .. }))?;
+        Some(datetime(&time)? + &word[LENGTH..])
+    };
+    let words: Vec<String> =
+        text.split(' ').map(|word| readable(word).unwrap_or_else(|| word.to_owned())).collect();
+    words.join(" ")
+}
+
 /// Rows as columns of equal width. The last column is not padded.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|h| h.chars().count()).collect();
@@ -156,6 +169,16 @@ mod tests {
         assert_eq!(shown("20240131235959.000000+000").as_deref(), Some("2024-01-31 23:59:59 UTC"));
         assert_eq!(shown("20240131235959.000000-330").as_deref(), Some("2024-01-31 23:59:59 -05:30"));
         assert_eq!(shown("00000000000500.000000:000").as_deref(), Some("5 min"));
+    }
+
+    #[test]
+    fn times_in_a_text_are_readable_and_nothing_else_changes() {
+        let text =
+            with_readable_times("Waiting until 20261122083252.712384+000, then 00000000000500.000000:000");
+        assert_eq!(text, "Waiting until 2026-11-22 08:32:52 UTC, then 00000000000500.000000:000");
+        for same in ["", "  Converting  ü", "Copying 20261122083252", "x20261122083252.712384+000"] {
+            assert_eq!(with_readable_times(same), same);
+        }
     }
 
     #[test]

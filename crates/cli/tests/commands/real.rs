@@ -108,7 +108,11 @@ fn queries_go_to_the_server_as_they_are() {
     let selected = "SELECT Name FROM CIM_Service s WHERE s.Name LIKE 'dem.*'";
     holds(&real.ran(&["query", selected, "--language", "DMTF:CQL", "-o", "json"], 0), &["\"demo\""]);
     holds(&real.ran(&["query", "SELECT Nope FROM CIM_Service"], 4), &["CIM_Service has no property Nope"]);
-    holds(&real.ran(&["query", "SELECT * CIM_Service"], 2), &["at character 10", "--namespace"]);
+    holds(&real.ran(&["query", "SELECT * CIM_Service"], 2), &["at character 10", "correct the text"]);
+    holds(
+        &real.ran(&["query", "x", "--language", "SPARQL"], 2),
+        &["with --namespace the query goes to the server"],
+    );
     let there = ["--namespace", "root/virtualization/v2"];
     let asked = [&["query", "SELECT * CIM_Service"][..], &there].concat();
     holds(&real.ran(&asked, 4), &["CIM_ERR_INVALID_QUERY", "at character 10"]);
