@@ -107,6 +107,9 @@ impl From<ClientError> for CliError {
             ClientError::TooLarge { .. } | ClientError::Malformed { .. } => Exit::Trouble,
         };
         let advice = match &error {
+            ClientError::Unauthorized { user: None, endpoint, .. } if endpoint.starts_with("unix://") => {
+                Some("the server's administrator adds your uid to auth.unix_peers in its configuration; or give a user and a password: --user NAME --password-file FILE".to_owned())
+            }
             ClientError::Unauthorized { user: None, .. } => {
                 Some("give a user and a password: --user NAME --password-file FILE".to_owned())
             }
@@ -162,6 +165,8 @@ mod tests {
         let error = CliError::from(unknown);
         assert_eq!(error.exit, Exit::NoServer);
         assert!(error.advice.is_some_and(|a| a.contains("--password-file")));
+        let unknown = ClientError::Unauthorized { endpoint: "unix:///s".into(), user: None, challenge: None };
+        assert!(CliError::from(unknown).advice.is_some_and(|a| a.contains("auth.unix_peers")));
         for code in 0..=6 {
             assert!(HELP.contains(&format!("\n  {code}  ")), "{code} is not documented");
         }
