@@ -217,6 +217,8 @@ pub(crate) async fn far_end(
     if name_only && namespace.brings(&path.class) {
         return Ok(Some(bare));
     }
+    // As whoever made the association may not have known it.
+    let path = paths::exact(&namespace, &path).unwrap_or(path);
     // A role is the same in all namespaces, so that whoever may look here may look there.
     let scope = &Scope { namespace, ..scope.clone() };
     if let Some(instance) = find(scope, &path).await? {

@@ -365,7 +365,8 @@ impl Transport {
 
 /// Whether an answer does not even begin as one of HTTP.
 fn is_no_http(error: &hyper::Error) -> bool {
-    error.is_parse() && !error.is_parse_status() && !error.is_parse_too_large()
+    // hyper tells this kind from others by its text only.
+    error.is_parse() && error.to_string().contains("invalid HTTP version")
 }
 
 fn tls_advice(error: &io::Error) -> &'static str {

@@ -87,6 +87,10 @@ struct Life {
 }
 
 /// Why there is no process to ask.
+/// How long an undoing waits for a process that is not started again for a while.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Why there is nobody to ask.
 enum NoLink {
     /// It failed again and again, and is not started before then.
     Resting {
@@ -204,6 +208,10 @@ impl Inner {
         let link = loop {
             match self.find_link().await {
                 Ok(link) => break link,
+                // As long as a whole undoing may take: better the reason than no time left.
+                Err(NoLink::Resting { until, reason }) if until > Instant::now() + LONGEST_WAIT => {
+                    return Err(reason);
+                }
                 Err(NoLink::Resting { until, .. }) => tokio::time::sleep_until(until).await,
                 Err(NoLink::Failed(reason)) => return Err(reason),
             }

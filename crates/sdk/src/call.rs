@@ -64,7 +64,7 @@ impl MethodCall {
         for param in &self.params {
             if param.value.as_ref().is_some_and(is_too_long) {
                 let text =
-                    format!("{} is longer than {LONGEST} bytes, which is more than any path has", param.name);
+                    format!("{} is longer than the {LONGEST} bytes that a text may have here", param.name);
                 return Err(CimError::invalid_parameter(text));
             }
         }
@@ -83,7 +83,9 @@ fn is_too_long(value: &Value) -> bool {
     match value {
         Value::String(text) => text.len() > LONGEST,
         Value::Array(items) => items.iter().flatten().any(is_too_long),
-        Value::Instance(inner) => inner.properties.iter().filter_map(|p| p.value.as_ref()).any(is_too_long),
+        Value::Instance(inner) | Value::InstanceText(inner) => {
+            inner.properties.iter().filter_map(|p| p.value.as_ref()).any(is_too_long)
+        }
         _ => false,
     }
 }
@@ -108,7 +110,7 @@ mod tests {
             [Value::from(long.as_str()), inside(&long), Value::strings([fits.as_str(), long.as_str()])]
         {
             let error = call(value).check_lengths().unwrap_err();
-            assert!(error.description.starts_with("P is longer than 4096 bytes"), "{error}");
+            assert!(error.description.starts_with("P is longer than the 4096 bytes"), "{error}");
         }
         for value in [Value::from(fits.as_str()), inside(&fits), Value::Uint8(1)] {
             call(value).check_lengths().unwrap();

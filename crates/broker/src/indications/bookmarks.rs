@@ -152,8 +152,9 @@ impl Shared {
         sink: &EventSink,
         lifetime: Duration,
     ) -> Result<Found, CimError> {
-        self.make_room(principal.name()).await?;
+        // First what may be refused: a journal that made room for nothing would be missed.
         self.check_limits(2)?;
+        self.make_room(principal.name()).await?;
         let id = Uuid::now_v7();
         let name = format!("{NAME}{}", id.simple());
         let named = self.named("CIM_IndicationFilter", &name);

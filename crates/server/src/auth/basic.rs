@@ -67,6 +67,8 @@ struct Known {
     generation: u64,
     /// Of the file, if there is one and it can be looked at.
     fingerprint: Result<Option<Fingerprint>, io::ErrorKind>,
+    /// When a file that could not be read for a reason that may pass, such as too many open files, is tried again.
+    again: Option<Instant>,
     users: HashMap<String, User>,
     verified: HashMap<[u8; 32], Arc<Principal>>,
 }
@@ -88,6 +90,7 @@ impl BasicAuth {
             known: RwLock::new(Known {
                 generation: 0,
                 fingerprint: Ok(None),
+                again: None,
                 users: HashMap::new(),
                 verified: HashMap::new(),
             }),
@@ -197,13 +200,16 @@ impl BasicAuth {
     /// for each: a user who was removed is refused at once.
     fn refresh(&self) {
         let found = self.file.fingerprint().map_err(|e| e.kind());
-        if self.known.read().unwrap_or_else(PoisonError::into_inner).fingerprint == found {
+        let now = Instant::now();
+        let is_known = |known: &Known| known.fingerprint == found && known.again.is_none_or(|at| now < at);
+        if is_known(&self.known.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.fingerprint == found {
+        if is_known(&known) {
             return;
         }
+        known.again = None;
         known.generation += 1;
         known.verified.clear();
         known.users.clear();
@@ -221,11 +227,11 @@ impl BasicAuth {
             }
             Err(error) => {
                 tracing::error!(%error, "the users file cannot be used; nobody can log in");
-                // What passes by itself, such as too many open files, is tried again with the next login.
+                use io::ErrorKind::{InvalidData, IsADirectory, PermissionDenied};
                 if let UsersError::Io { source, .. } = &error
-                    && !matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
+                    && !matches!(source.kind(), PermissionDenied | IsADirectory | InvalidData)
                 {
-                    known.fingerprint = Err(source.kind());
+                    known.again = Some(now + Duration::from_secs(1));
                 }
             }
         }

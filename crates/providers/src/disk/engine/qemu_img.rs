@@ -22,7 +22,7 @@ pub struct QemuImg {
     looks: Arc<Semaphore>,
 }
 
-/// How many commands run at once that are no jobs. Whoever may ask what is in an image may do so often, and each time is a process.
+/// How many commands run at once that tell what is in an image. Whoever may ask that may ask often, and each time is a process.
 const LOOKS: usize = 8;
 
 /// Why a command has no answer.
@@ -207,7 +207,8 @@ impl QemuImg {
             .file(file, FileRole::Source, format)
             .backing(backing)
             .args([&virtual_size_bytes.to_string()]);
-        self.run(invocation, report::nothing).await
+        // Not behind those who only want to know something: what was looked at must not become old meanwhile.
+        Ok(self.start(invocation, report::nothing).await?.finish().await?)
     }
 
     /// Tells how much space a new image will take. Only raw and qcow2 can be measured.

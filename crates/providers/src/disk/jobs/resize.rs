@@ -4,7 +4,7 @@
 //! place. A disk becomes smaller only when what would be cut off is unused.
 
 use super::steps::{Allocate, Copy, Publish, Verified, Verify, verified};
-use super::toolbox::{Share, Toolbox, Tools, attend, engine_error, failed};
+use super::toolbox::{Identity, Share, Toolbox, Tools, attend, engine_error, failed};
 use crate::disk::engine::{Comparison, EngineFile, TailRequest};
 use crate::disk::errors::{self, Names};
 use crate::disk::image::ImageFormat;
@@ -127,10 +127,12 @@ impl InPlace {
             return Ok(());
         }
         let place = self.tools.resolve(&self.path)?;
-        let Some(seen) = seen.filter(|seen| seen.identity == source.identity) else {
+        let file = EngineFile::in_place(&place).map_err(|e| errors::in_place_failed(&e))?;
+        // The last thing before the engine begins.
+        let now = Identity::at(&place)?;
+        let Some(seen) = seen.filter(|seen| seen.identity == now) else {
             return Err(errors::changed_meanwhile(place.display()));
         };
-        let file = EngineFile::in_place(&place).map_err(|e| errors::in_place_failed(&e))?;
         // Only of a disk that is to become smaller has the end been looked at.
         let shrink = self.size < seen.virtual_size;
         let engine = &self.tools.engine;

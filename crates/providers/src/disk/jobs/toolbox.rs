@@ -303,6 +303,7 @@ pub async fn attend<T: Send>(
     let mut running = started.map_err(|e| failed(context, names, errors::not_started(&e, names)))?;
     let mut progress = running.process().progress();
     let mut progress_open = share.total > 0;
+    let mut unpausable = false;
     loop {
         match context.wish() {
             Wish::Run => {}
@@ -312,6 +313,7 @@ pub async fn attend<T: Send>(
                 let _ = running.finish().await;
                 return Err(StepError::Stopped);
             }
+            Wish::Pause if unpausable => {}
             Wish::Pause => match running.process().pause().await {
                 Ok(()) => {
                     context.report_paused(true);
@@ -327,7 +329,8 @@ pub async fn attend<T: Send>(
                 Err(SignalError::NotConfirmed) => continue,
                 // It cannot be paused, now or when it is asked again at once; it goes on to its end.
                 Err(error @ SignalError::System { .. }) => {
-                    tracing::error!(%error, "an engine cannot be paused")
+                    tracing::error!(%error, "an engine cannot be paused");
+                    unpausable = true;
                 }
             },
         }
