@@ -86,11 +86,10 @@ struct Life {
     last: Option<ErrorDetail>,
 }
 
-/// Why there is no process to ask.
 /// How long an undoing waits for a process that is not started again for a while.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// Why there is nobody to ask.
+/// Why there is no process to ask.
 enum NoLink {
     /// It failed again and again, and is not started before then.
     Resting {
