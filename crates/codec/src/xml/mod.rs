@@ -139,7 +139,7 @@ pub(crate) fn read<S: Sink>(text: &str, limits: &Limits, sink: &mut S) -> Result
     if text.len() > limits.bytes.min(tree::LARGEST) {
         return Err(Trouble::size(format!("{} bytes; {} are allowed", text.len(), limits.bytes)).into());
     }
-    if text.bytes().any(is_control) || text.contains(NO_CHARACTERS) {
+    if text.bytes().any(is_control) || has_no_character(text) {
         return Err(Trouble::syntax("a control character that XML does not have").into());
     }
     let mut place = Place { limits, depth: 0, elements: 0 };
@@ -228,8 +228,7 @@ impl Place<'_> {
                 return Err(Trouble::other(Kind::Shape, text).into());
             }
             let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(Trouble::from)?;
-            if attribute.value.contains('<') || value.bytes().any(is_control) || value.contains(NO_CHARACTERS)
-            {
+            if attribute.value.contains('<') || value.bytes().any(is_control) || has_no_character(&value) {
                 let text = format!("{}: a forbidden character in an attribute", shorten(name));
                 return Err(Trouble::syntax(text).into());
             }
@@ -298,6 +297,11 @@ fn too_long(most: usize) -> Trouble {
 /// Whether a byte is a control character that XML 1.0 does not have.
 /// What Unicode keeps from being characters, and XML does not have either (XML 1.0 2.2).
 const NO_CHARACTERS: [char; 2] = ['\u{fffe}', '\u{ffff}'];
+
+/// Whether one of them is in a text. Nearly always the look at the bytes is enough, which is the faster one.
+fn has_no_character(text: &str) -> bool {
+    text.bytes().any(|byte| byte == 0xef) && text.contains(NO_CHARACTERS)
+}
 
 fn is_control(byte: u8) -> bool {
     byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')
