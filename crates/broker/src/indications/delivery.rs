@@ -46,7 +46,8 @@ pub trait Deliver: Send + Sync + 'static {
     ) -> Result<(), DeliveryError>;
 
     /// Delivers events to a subscriber of WS-Eventing in one message, or says that the source is there if there are none.
-    /// `bookmark` is that of the last one, if the subscriber wants bookmarks. They count as delivered when this returns `Ok`; dropping the future ends the attempt.
+    /// `bookmark` is that of the last one, if the subscriber wants bookmarks. They count as delivered when this returns `Ok`; dropping
+    /// the future ends the attempt.
     ///
     /// # Errors
     /// Why the subscriber did not take them.

@@ -295,8 +295,9 @@ impl Indications {
             .map_or(Duration::MAX, |ends| ends.duration_since(self.shared.clock.now()).unwrap_or_default()))
     }
 
-    /// The first `limit` events from the number `from` on that wait for a subscriber who fetches them. Those before `from` have arrived and are forgotten; the others are given again until a call says that they have
-    /// arrived too. Waits for the first one until `until`; then there are none.
+    /// The first `limit` events from the number `from` on that wait for a subscriber who fetches them. Those before `from` have
+    /// arrived and are forgotten; the others are given again until a call says that they have arrived too. Waits for the first one
+    /// until `until`; then there are none.
     ///
     /// # Errors
     /// CIM_ERR_INVALID_ENUMERATION_CONTEXT if the user has no such subscription, or nobody was ever told that number.
